@@ -1,0 +1,2 @@
+//! The `sensor` command.
+fn main() {}

@@ -1,0 +1,17 @@
+//! sensor's gRPC interface: the `.proto` files under `proto/` and the code made from them.
+//!
+//! `sensor.v1` is what users build on; a change here only ever adds.
+
+/// The messages and services of `sensor.v1`.
+pub mod v1 {
+    #![allow(
+        missing_docs,
+        clippy::pedantic,
+        clippy::allow_attributes_without_reason,
+        reason = "generated; the .proto files carry the documentation"
+    )]
+    tonic::include_proto!("sensor.v1");
+}
+
+/// The encoded `FileDescriptorSet` of every service here, for server reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

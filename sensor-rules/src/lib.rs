@@ -1,0 +1,2 @@
+//! The Falco rule language.
+#![forbid(unsafe_code)]
