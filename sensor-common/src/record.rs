@@ -298,7 +298,7 @@ const _: () = {
     assert!(size_of::<Exec>() == 168);
     assert!(size_of::<Fork>() == 96);
     assert!(size_of::<Exit>() == 8);
-    assert!(size_of::<Open>() == 88);
+    assert!(size_of::<Open>() == 80);
     assert!(size_of::<Connect>() == 72);
     assert!(size_of::<Ptrace>() == 24);
     // Spans are u16, so a tail must not reach further.
