@@ -20,7 +20,8 @@ pub const LINKER_VERSION: &str = "0.13.0";
 pub const LINKER_ENV: &str = "SENSOR_BPF_LINKER";
 
 const TARGET: &str = "bpfel-unknown-none";
-const OBJECT_NAME: &str = "sensor-ebpf";
+/// Name of the binary in `sensor-ebpf/Cargo.toml`.
+const OBJECT_NAME: &str = "sensor";
 
 /// Why there is no eBPF object.
 #[derive(Debug)]
