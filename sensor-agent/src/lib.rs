@@ -1,3 +1,4 @@
 //! The agent.
 pub mod event;
 pub mod kernel;
+pub mod state;
