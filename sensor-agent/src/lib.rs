@@ -1,1 +1,5 @@
 //! The agent.
+
+pub mod hub;
+pub mod metrics;
+pub mod sink;
