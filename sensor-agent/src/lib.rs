@@ -1,5 +1,6 @@
 //! The agent.
 
+pub mod config;
 pub mod hub;
 pub mod metrics;
 pub mod sink;

@@ -1,3 +1,5 @@
+#![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them so")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
