@@ -3,4 +3,5 @@
 pub mod config;
 pub mod hub;
 pub mod metrics;
+pub mod serve;
 pub mod sink;
