@@ -1,4 +1,9 @@
 //! The agent.
+pub mod config;
 pub mod event;
+pub mod hub;
 pub mod kernel;
+pub mod metrics;
+pub mod serve;
+pub mod sink;
 pub mod state;

@@ -1,0 +1,37 @@
+//! The text format: `TIME: Priority message`.
+
+use std::io::{self, Write};
+
+use sensor_proto::v1::{HookRun, Priority};
+
+use super::time::UtcTime;
+use super::{colour, escape, json, names};
+use crate::hub::Item;
+
+/// Writes one item without its newline.
+pub(super) fn write(item: &Item, coloured: bool, out: &mut Vec<u8>) -> io::Result<()> {
+    let (time, priority, message) = match item {
+        Item::Detection(detection) => (&detection.time, detection.priority(), detection.output.clone()),
+        Item::Gap(gap) => (&gap.time, json::GAP_PRIORITY, json::gap_message(gap)),
+        Item::HookRun { run, .. } => (&run.time, hook_run_priority(run), json::hook_run_message(run)),
+    };
+    let time = UtcTime::new(time.as_ref());
+    let name = names::priority_name(priority);
+    if coloured {
+        let (dim, reset, tint) = (colour::DIM, colour::RESET, colour::of(priority));
+        write!(out, "{dim}{}:{reset} {tint}{name}{reset} ", time.clock())?;
+    } else {
+        write!(out, "{}: {name} ", time.clock())?;
+    }
+    escape::write_plain(out, &message)
+}
+
+/// The priority of a line about a hook's run.
+pub(super) fn hook_run_priority(run: &HookRun) -> Priority {
+    use sensor_proto::v1::hook_run::Outcome;
+    match run.outcome() {
+        Outcome::Failed | Outcome::TimedOut => Priority::Error,
+        Outcome::Refused => Priority::Warning,
+        Outcome::Unspecified | Outcome::Observed | Outcome::Done | Outcome::Suppressed => Priority::Notice,
+    }
+}
