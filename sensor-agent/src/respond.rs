@@ -12,6 +12,8 @@
 //! - Every queue, loop, file and wait here has a bound.
 
 pub mod config;
+mod hash;
+pub mod journal;
 mod pattern;
 mod policy;
 mod secure_path;
