@@ -4,6 +4,7 @@ pub mod event;
 pub mod hub;
 pub mod kernel;
 pub mod metrics;
+pub mod respond;
 pub mod serve;
 pub mod sink;
 pub mod state;
