@@ -15,6 +15,7 @@ mod process;
 mod repo;
 mod report;
 mod root;
+mod rules;
 mod step;
 mod tally;
 

@@ -9,6 +9,7 @@ use clap::Args;
 
 use crate::oci::{self, File};
 use crate::repo::Repo;
+use crate::rules;
 use crate::step;
 
 use super::setup::{self, Need};
@@ -31,7 +32,7 @@ pub(super) struct Image {
 /// Where things lie in the image. deploy/Dockerfile and deploy/daemonset.yaml rely on it.
 const PROGRAM: &str = "usr/bin/sensor";
 const CONFIG: &str = "etc/sensor/sensor.yaml";
-const RULES: &str = "etc/sensor/rules";
+const RULES: &str = "etc/sensor/rules.d";
 
 impl Image {
     pub(super) fn run(&self, repo: &Repo) -> Result<()> {
@@ -111,43 +112,18 @@ fn content(repo: &Repo, program: &Path) -> Result<BTreeMap<String, File>> {
     };
     add(program, PROGRAM.to_owned(), true)?;
     add(&repo.path("deploy/config/sensor.yaml"), CONFIG.to_owned(), false)?;
-    let rules = repo.path("rules");
-    for file in rule_files(&rules)? {
-        let name = file.strip_prefix(&rules).unwrap_or(&file).display().to_string();
+    let folder = repo.path("rules");
+    for file in rules::files(&folder)? {
+        // The agent reads one folder, not those in it: the topic becomes a part of the name.
+        let name = file
+            .strip_prefix(&folder)
+            .unwrap_or(&file)
+            .display()
+            .to_string()
+            .replace('/', "-");
         add(&file, format!("{RULES}/{name}"), false)?;
     }
     Ok(files)
-}
-
-/// The rule files of this tree; tests that lie beside them stay out.
-fn rule_files(rules: &Path) -> Result<Vec<PathBuf>> {
-    let context = |folder: &Path| format!("cannot list {}", folder.display());
-    let mut files = Vec::new();
-    for topic in fs::read_dir(rules).with_context(|| context(rules))? {
-        let topic = topic.with_context(|| context(rules))?.path();
-        let in_topic = if topic.is_dir() {
-            let entries = fs::read_dir(&topic).with_context(|| context(&topic))?;
-            entries
-                .map(|entry| Ok(entry?.path()))
-                .collect::<std::io::Result<Vec<_>>>()?
-        } else {
-            vec![topic]
-        };
-        files.extend(in_topic.into_iter().filter(|path| is_rule_file(path)));
-    }
-    if files.is_empty() {
-        bail!("no rule file in {}", rules.display());
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn is_rule_file(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.is_file()
-        && name.ends_with(".yaml")
-        && !name.ends_with(".test.yaml")
-        && !name.ends_with("_test.yaml")
 }
 
 /// Writes the image's content as a folder, in place of what an earlier run left there.

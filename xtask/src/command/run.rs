@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::repo::Repo;
+use crate::rules;
 
 use super::build::{self, Profile};
 use super::harness;

@@ -33,7 +33,7 @@ pub(super) fn ensure(repo: &Repo, packages: &[Package<'_>]) -> Result<()> {
         println!("  {:<26} {}", package.name, package.why);
     }
     let mut fresh = false;
-    if !all_have_candidates(&missing)? {
+    if !without_candidate(&missing)?.is_empty() {
         update(repo)?;
         fresh = true;
     }
@@ -69,17 +69,38 @@ fn missing<'a>(packages: &[Package<'a>]) -> Vec<Package<'a>> {
         .collect()
 }
 
-fn all_have_candidates(packages: &[Package<'_>]) -> Result<bool> {
+/// Those of the packages that the archive, as far as the local lists know it, does not have.
+fn without_candidate<'a>(packages: &[Package<'a>]) -> Result<Vec<&'a str>> {
     let mut policy = Command::new("apt-cache");
     policy
         .arg("policy")
         .args(packages.iter().map(|package| package.name))
         .env("LC_ALL", "C");
     let answer = process::output(&mut policy)?;
-    let candidates = answer
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("Candidate: "));
-    Ok(candidates.filter(|candidate| *candidate != "(none)").count() == packages.len())
+    let known = with_candidate(&answer);
+    Ok(packages
+        .iter()
+        .map(|package| package.name)
+        .filter(|name| !known.contains(name))
+        .collect())
+}
+
+/// Reads `apt-cache policy`: a line `NAME:`, then indented lines, of which one is `Candidate: VERSION`.
+///
+/// A package that apt has never heard of has no lines at all.
+fn with_candidate(answer: &str) -> HashSet<&str> {
+    let mut found = HashSet::new();
+    let mut package = None;
+    for line in answer.lines() {
+        if let Some(name) = line.strip_suffix(':').filter(|name| !name.starts_with(' ')) {
+            package = Some(name);
+        } else if let (Some(name), Some(candidate)) = (package, line.trim().strip_prefix("Candidate: "))
+            && candidate != "(none)"
+        {
+            found.insert(name);
+        }
+    }
+    found
 }
 
 fn update(repo: &Repo) -> Result<()> {
@@ -89,11 +110,12 @@ fn update(repo: &Repo) -> Result<()> {
 }
 
 fn install(repo: &Repo, packages: &[Package<'_>]) -> Result<()> {
-    if !all_have_candidates(packages)? {
-        let names: Vec<_> = packages.iter().map(|package| package.name).collect();
+    let lacking = without_candidate(packages)?;
+    if !lacking.is_empty() {
         bail!(
-            "the package archive lacks one of: {} (see `apt-cache policy`)",
-            names.join(" ")
+            "this system's package archive has no {}: on Debian 12 it comes from the suite bookworm-security, \
+             which must stand in /etc/apt/sources.list",
+            lacking.join(", ")
         );
     }
     let mut command = apt_get()?;
@@ -108,4 +130,17 @@ fn apt_get() -> Result<Command> {
         "install packages",
         &[("DEBIAN_FRONTEND", "noninteractive")],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_is_a_version() {
+        let answer = "rustc-web:\n  Installed: (none)\n  Candidate: 1.96.0+dfsg1-1~deb12u2\n  Version table:\n     \
+                      1.96.0+dfsg1-1~deb12u2 500\nlibfoo:\n  Installed: (none)\n  Candidate: (none)\n";
+        assert_eq!(with_candidate(answer), HashSet::from(["rustc-web"]));
+        assert_eq!(with_candidate(""), HashSet::new());
+    }
 }
