@@ -15,8 +15,8 @@ use crate::step;
 /// The checker, which carries the schemas inside.
 const CHECKER: &str = "kubernetes-validate==1.37.0";
 
-/// Oldest and newest API that a manifest must fit. The oldest is the first that has no alpha or beta field of ours.
-const KUBERNETES: [&str; 2] = ["1.28", "1.37"];
+/// Oldest and newest API that a manifest must fit; `appArmorProfile` came with 1.30.
+const KUBERNETES: [&str; 2] = ["1.30", "1.37"];
 
 /// Check the manifests in deploy/ against the Kubernetes schemas, strictly and offline.
 ///

@@ -26,11 +26,14 @@ impl Run {
     pub(super) fn run(&self, repo: &Repo) -> Result<()> {
         setup::ensure(repo, Need::Build)?;
         build::agent(repo, Profile::Release)?;
+        let rules = rules::files(&repo.path("rules"))?;
+        let rules: Vec<_> = rules.iter().map(|path| path.display().to_string()).collect();
         let mut command = harness::as_root(repo, &repo.sensor())?;
+        // Before the user's own flags, so that theirs win.
         command
             .arg("run")
-            .arg("--rules")
-            .arg(repo.path("rules"))
+            .arg("--set")
+            .arg(format!("rules.files={}", rules.join(",")))
             .args(&self.args);
         // In place of this program, so that Ctrl-C and the exit status are the agent's own.
         Err(command.exec()).context("cannot start the agent")
