@@ -84,11 +84,8 @@ fn dependencies(repo: &Repo) -> Result<Outcome> {
         ("cargo deny of eBPF", "sensor-ebpf/Cargo.toml"),
     ] {
         let mut deny = Command::new("cargo-deny");
-        deny.arg("--manifest-path")
-            .arg(repo.path(manifest))
-            .args(["--locked", "check", "--config"]);
-        deny.arg(repo.path("deny.toml"))
-            .args(["bans", "licenses", "sources"]);
+        deny.arg("--manifest-path").arg(repo.path(manifest)).arg("--config").arg(repo.path("deny.toml"));
+        deny.args(["--locked", "check", "bans", "licenses", "sources"]);
         step::loud(label, &mut deny)?;
     }
     Ok(Outcome::Passed(String::new()))
