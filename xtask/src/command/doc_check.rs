@@ -3,6 +3,8 @@
 //! Documents that are generated from code (fields, configuration keys, metrics) are compared by a test
 //! in the crate that generates them, where the generator is.
 
+mod dependencies;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,8 @@ const DEPTH_MAX: usize = 16;
 /// Check that files are documented and small, and that ARCHITECTURE.md names every part.
 ///
 /// Every Rust file starts with a `//!` comment that says what it is for and has at most 600 lines.
-/// ARCHITECTURE.md names each crate and each folder at the top, and links lead to files that exist.
+/// ARCHITECTURE.md names each crate and each folder at the top, links lead to files that exist, and
+/// docs/dependencies.md explains every direct dependency.
 #[derive(Debug, Args)]
 pub(super) struct DocCheck {}
 
@@ -63,6 +66,7 @@ pub(super) fn check(repo: &Repo) -> Result<Outcome> {
         }
     }
     problems.extend(unnamed_parts(&root, &files)?);
+    problems.extend(unexplained_dependencies(&root, &files)?);
     if problems.is_empty() {
         return Ok(Outcome::Passed(format!(
             "{rust} Rust files, {markdown} documents"
@@ -144,6 +148,30 @@ fn unnamed_parts(root: &Path, files: &[PathBuf]) -> Result<Vec<String>> {
     Ok(unnamed
         .map(|part| format!("ARCHITECTURE.md: does not name {part}/"))
         .collect())
+}
+
+/// Direct dependencies that docs/dependencies.md does not explain.
+fn unexplained_dependencies(root: &Path, files: &[PathBuf]) -> Result<Vec<String>> {
+    let listed = dependencies::listed_in_document(&read(&root.join("docs/dependencies.md"))?);
+    let mut problems = Vec::new();
+    for manifest in files
+        .iter()
+        .filter(|file| file.file_name().is_some_and(|name| name == "Cargo.toml"))
+    {
+        let folder = manifest.parent().unwrap_or(root);
+        if folder == root {
+            // What the workspace only offers is not used yet.
+            continue;
+        }
+        let name = manifest.strip_prefix(root).unwrap_or(manifest).display();
+        let unlisted = &dependencies::named_in_manifest(&read(manifest)?) - &listed;
+        problems.extend(
+            unlisted
+                .into_iter()
+                .map(|dependency| format!("{name}: {dependency} has no line in docs/dependencies.md")),
+        );
+    }
+    Ok(problems)
 }
 
 /// Whether a text has this name as a word of its own, and not as a part of a longer one.

@@ -84,7 +84,10 @@ fn dependencies(repo: &Repo) -> Result<Outcome> {
         ("cargo deny of eBPF", "sensor-ebpf/Cargo.toml"),
     ] {
         let mut deny = Command::new("cargo-deny");
-        deny.arg("--manifest-path").arg(repo.path(manifest)).arg("--config").arg(repo.path("deny.toml"));
+        deny.arg("--manifest-path")
+            .arg(repo.path(manifest))
+            .arg("--config")
+            .arg(repo.path("deny.toml"));
         deny.args(["--locked", "check", "bans", "licenses", "sources"]);
         step::loud(label, &mut deny)?;
     }

@@ -131,25 +131,39 @@ mod tests {
 
     /// What stands in the list of a DaemonSet's `capabilities.add`, as the kernel names it.
     fn granted_in_daemonset(yaml: &str) -> BTreeSet<String> {
-        let mut lines = yaml.lines().map(str::trim).skip_while(|line| *line != "capabilities:");
+        let mut lines = yaml
+            .lines()
+            .map(str::trim)
+            .skip_while(|line| *line != "capabilities:");
         let added = lines.by_ref().skip_while(|line| *line != "add:").skip(1);
         let list = added.take_while(|line| line.starts_with("- ") || line.starts_with('#'));
-        list.filter_map(|line| line.strip_prefix("- ")).map(|name| format!("CAP_{name}")).collect()
+        list.filter_map(|line| line.strip_prefix("- "))
+            .map(|name| format!("CAP_{name}"))
+            .collect()
     }
 
     #[test]
     fn the_unit_and_the_daemonset_grant_the_same_capabilities() -> Result<()> {
         let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
         let unit = fs::read_to_string(deploy.join("sensor.service"))?;
-        let in_unit = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
-        let in_unit: BTreeSet<_> = in_unit.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        let in_unit = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
+        let in_unit: BTreeSet<_> = in_unit
+            .unwrap_or_default()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
         let in_daemonset = granted_in_daemonset(&fs::read_to_string(deploy.join("daemonset.yaml"))?);
         assert_eq!(in_daemonset, in_unit);
         assert!(in_unit.contains("CAP_BPF"), "{in_unit:?}");
 
         let readme = fs::read_to_string(deploy.join("README.md"))?;
         for capability in &in_unit {
-            assert!(readme.contains(&format!("`{capability}`")), "deploy/README.md does not explain {capability}");
+            assert!(
+                readme.contains(&format!("`{capability}`")),
+                "deploy/README.md does not explain {capability}"
+            );
         }
         Ok(())
     }
