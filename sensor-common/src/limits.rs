@@ -25,7 +25,7 @@ pub const NAME_BYTES_MAX: usize = 255;
 pub const PATH_STEPS_MAX: usize = PATH_COMPONENTS_MAX + 16;
 
 /// Bytes of argv kept from its start.
-pub const ARGV_HEAD_BYTES_MAX: usize = 4096;
+pub const ARGV_HEAD_BYTES_MAX: usize = 4000;
 
 /// Bytes of argv kept from its end when it does not fit: what matters of a long command line is often
 /// its last argument.
