@@ -1,4 +1,5 @@
 //! The agent.
+pub mod clock;
 pub mod config;
 pub mod event;
 pub mod hub;
@@ -8,3 +9,4 @@ pub mod respond;
 pub mod serve;
 pub mod sink;
 pub mod state;
+pub mod view;
