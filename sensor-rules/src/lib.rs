@@ -3,14 +3,18 @@
 
 pub mod ast;
 pub mod check;
+pub mod compile;
 pub mod engine;
 pub mod error;
+mod eval;
 pub mod event;
 pub mod event_set;
 pub mod field;
 pub mod format;
+mod ir;
 mod lex;
 pub mod limits;
+mod matcher;
 pub mod parse;
 pub mod priority;
 pub mod transform;
