@@ -1,2 +1,16 @@
 //! The Falco rule language.
 #![forbid(unsafe_code)]
+
+pub mod ast;
+pub mod check;
+pub mod engine;
+pub mod error;
+pub mod event;
+pub mod event_set;
+pub mod field;
+pub mod format;
+mod lex;
+pub mod limits;
+pub mod parse;
+pub mod priority;
+pub mod transform;
