@@ -11,6 +11,7 @@ pub mod field;
 pub mod format;
 mod lex;
 pub mod limits;
+pub mod load;
 pub mod parse;
 pub mod priority;
 pub mod transform;

@@ -12,6 +12,7 @@ use super::limits::{ITEMS_MAX, LIST_ENTRIES_MAX};
 use super::result::{ErrorCode, FileResult, LoadError, LoadWarning, WarningCode};
 use super::source::{Span, Text, offset};
 use super::version::Version;
+use crate::field::Catalogue;
 
 mod exception;
 
@@ -67,6 +68,10 @@ impl<T> Indexed<T> {
         self.items.iter()
     }
 
+    pub(crate) fn at(&self, position: usize) -> Option<&T> {
+        self.items.get(position)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.items.len()
     }
@@ -83,6 +88,7 @@ pub(crate) struct Collector {
     pub(crate) required_engine: Option<Version>,
     engine_version: Version,
     known_sources: Vec<String>,
+    catalogue: Catalogue,
     next: u32,
     list_entries: usize,
     /// Items whose newest definition has an error, so that what only follows from it is not reported too.
@@ -94,7 +100,7 @@ fn wrong(message: impl Into<String>, context: &Context) -> LoadError {
 }
 
 impl Collector {
-    pub(crate) fn new(engine_version: Version, known_sources: Vec<String>) -> Self {
+    pub(crate) fn new(engine_version: Version, known_sources: Vec<String>, catalogue: Catalogue) -> Self {
         Self {
             lists: Indexed::default(),
             macros: Indexed::default(),
@@ -103,6 +109,7 @@ impl Collector {
             required_engine: None,
             engine_version,
             known_sources,
+            catalogue,
             next: 0,
             list_entries: 0,
             failed: HashSet::new(),
@@ -245,7 +252,7 @@ impl Collector {
                 let message = "Rule exception item must have fields property with a list of fields";
                 return Err(wrong(message, &exception.context));
             }
-            exception::validate(exception, !rule.unknown_source)?;
+            exception::validate(exception, (!rule.unknown_source).then_some(&self.catalogue))?;
         }
         let previous = self.rules.get(&rule.name).map(|previous| previous.order);
         rule.order = self.order(previous, &rule.context)?;
@@ -263,31 +270,32 @@ impl Collector {
         Some(format!("did you mean `{nearest}`?"))
     }
 
-    /// The rule that an item changes.
+    /// The rule that an item changes, and the catalogue if its source is known.
     fn changed(
         &mut self,
         name: &str,
         missing: &str,
         source: Option<&str>,
         context: &Context,
-    ) -> Result<&mut RuleItem, LoadError> {
+    ) -> Result<(&mut RuleItem, Option<&Catalogue>), LoadError> {
         let rule = self.rules.get_mut(name).ok_or_else(|| wrong(missing, context))?;
         if source.is_some_and(|source| source != rule.source) {
             return Err(wrong(OTHER_SOURCE, context));
         }
-        Ok(rule)
+        let catalogue = (!rule.unknown_source).then_some(&self.catalogue);
+        Ok((rule, catalogue))
     }
 
     pub(crate) fn append_rule(&mut self, name: &str, update: RuleUpdate, context: &Context) -> Result<(), LoadError> {
         const MISSING: &str =
             "Rule uses 'append' or 'override.<key>: append' but no rule by that name already exists";
         let position = self.position();
-        let rule = self.changed(name, MISSING, update.source.as_deref(), context)?;
+        let (rule, catalogue) = self.changed(name, MISSING, update.source.as_deref(), context)?;
         if !update.changes_something() {
             return Err(wrong("Appended rule must have exceptions or condition property", context));
         }
         for exception in update.exceptions.into_iter().flatten() {
-            append_exception(rule, exception)?;
+            append_exception(rule, exception, catalogue)?;
         }
         if let Some((more, _)) = update.condition {
             join(&mut rule.condition, &more);
@@ -308,14 +316,14 @@ impl Collector {
         const MISSING: &str =
             "An 'override.<key>: replace' to a rule was requested but no rule by that name already exists";
         let position = self.position();
-        let rule = self.changed(name, MISSING, update.source.as_deref(), context)?;
+        let (rule, catalogue) = self.changed(name, MISSING, update.source.as_deref(), context)?;
         if let Some(mut exceptions) = update.exceptions {
             for exception in &mut exceptions {
                 if exception.fields.is_empty() {
                     let message = "Rule exception must have fields property with a list of fields";
                     return Err(wrong(message, &exception.context));
                 }
-                exception::validate(exception, !rule.unknown_source)?;
+                exception::validate(exception, catalogue)?;
             }
             rule.exceptions = exceptions;
         }
@@ -339,7 +347,7 @@ impl Collector {
 
     pub(crate) fn enable_rule(&mut self, name: &str, enabled: bool, context: &Context) -> Result<(), LoadError> {
         const MISSING: &str = "Rule has 'enabled' key but no rule by that name already exists";
-        self.changed(name, MISSING, None, context)?.enabled = enabled;
+        self.changed(name, MISSING, None, context)?.0.enabled = enabled;
         Ok(())
     }
 }
@@ -372,7 +380,11 @@ fn join(text: &mut Text, more: &Text) {
 }
 
 /// Adds an exception to a rule, or values to one that it has.
-fn append_exception(rule: &mut RuleItem, mut exception: Exception) -> Result<(), LoadError> {
+fn append_exception(
+    rule: &mut RuleItem,
+    mut exception: Exception,
+    catalogue: Option<&Catalogue>,
+) -> Result<(), LoadError> {
     let Some(previous) = rule.exceptions.iter_mut().find(|previous| previous.name == exception.name) else {
         if exception.fields.is_empty() {
             let message = "Rule exception must have fields property with a list of fields";
@@ -382,7 +394,7 @@ fn append_exception(rule: &mut RuleItem, mut exception: Exception) -> Result<(),
             let message = "Rule exception must have values property with a list of values";
             return Err(wrong(message, &exception.context));
         }
-        exception::validate(&mut exception, !rule.unknown_source)?;
+        exception::validate(&mut exception, catalogue)?;
         rule.exceptions.push(exception);
         return Ok(());
     };

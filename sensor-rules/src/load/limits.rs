@@ -24,8 +24,11 @@ pub(crate) const EXPANDED_BYTES_MAX: usize = 256 << 20;
 pub(crate) const CONDITION_NODES_MAX: usize = 1_000_000;
 /// Nodes of all conditions of one compilation after their macros are put in.
 pub(crate) const EXPANDED_NODES_MAX: usize = 8_000_000;
-/// Nested macros. Depth of recursion in the resolver, so it bounds the stack.
-pub(crate) const MACRO_DEPTH_MAX: usize = 128;
+/// Levels of one condition's tree, macros included. Everything that walks a tree recurses, so this bounds the
+/// stack; one text alone can have some 600 levels ([`crate::limits::CONDITION_DEPTH_MAX`]).
+pub(crate) const TREE_DEPTH_MAX: usize = 1000;
+/// Macros inside macros while they are resolved, for the same reason.
+pub(crate) const MACRO_DEPTH_MAX: usize = 200;
 /// Errors kept for one file; what follows is usually the same mistake again.
 pub(crate) const ERRORS_MAX: usize = 1000;
 /// Warnings kept for one file.
