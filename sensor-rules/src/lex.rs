@@ -175,37 +175,35 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads text in quotes and resolves its escapes. An unterminated quote is no quoted text.
+    ///
+    /// The text ends at the first quote that no backslash precedes, even where that backslash is itself escaped, as
+    /// in Falco: a final backslash must be written `\x5c`.
     pub(crate) fn quoted(&mut self) -> Result<Option<Vec<u8>>, ConditionError> {
         let Some(quote @ (b'"' | b'\'')) = self.rest().first().copied() else { return Ok(None) };
-        let mut value = Vec::new();
-        let mut at = self.at + 1;
-        while let Some(byte) = self.text.get(at).copied() {
-            if byte == quote {
-                self.take(at + 1 - self.at);
-                return Ok(Some(value));
-            }
-            if byte != b'\\' {
-                value.push(byte);
+        let rest = self.rest();
+        let closes = |at: &usize| rest[*at] == quote && (*at == 1 || rest[*at - 1] != b'\\');
+        let Some(end) = (1..rest.len()).find(closes) else { return Ok(None) };
+        let mut value = Vec::with_capacity(end - 1);
+        let mut at = 1;
+        while at < end {
+            if rest[at] != b'\\' {
+                value.push(rest[at]);
                 at += 1;
                 continue;
             }
-            match escape(&self.text[at..], quote) {
-                Some((resolved, bytes)) => {
-                    value.push(resolved);
-                    at += bytes;
-                }
-                None if self.text.len() - at < 2 => return Ok(None),
-                None => {
-                    let span = Span::new(at, at + 2);
-                    let message = format!(
-                        "unknown escape in quoted text: use \\b \\f \\n \\r \\t \\\\ \\/ \\{} or \\xHH",
-                        char::from(quote)
-                    );
-                    return Err(ConditionError::new(ErrorKind::Syntax, span, message));
-                }
-            }
+            let Some((resolved, bytes)) = escape(&rest[at..end], quote) else {
+                let span = Span::new(self.at + at, self.at + at + 2);
+                let message = format!(
+                    "unknown escape in quoted text: use \\b \\f \\n \\r \\t \\\\ \\/ \\{} or \\xHH",
+                    char::from(quote)
+                );
+                return Err(ConditionError::new(ErrorKind::Syntax, span, message));
+            };
+            value.push(resolved);
+            at += bytes;
         }
-        Ok(None)
+        self.take(end + 1);
+        Ok(Some(value))
     }
 }
 

@@ -137,6 +137,8 @@ pub(crate) fn write_argument(f: &mut impl fmt::Write, argument: &str) -> fmt::Re
 
 /// Writes text in double quotes; what is not printable UTF-8 becomes escapes.
 fn write_quoted(f: &mut impl fmt::Write, bytes: &[u8]) -> fmt::Result {
+    // A quote after a backslash never ends the text, so that a final backslash needs another spelling.
+    let (bytes, last) = bytes.strip_suffix(b"\\").map_or((bytes, ""), |rest| (rest, "\\x5c"));
     f.write_str("\"")?;
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -156,5 +158,5 @@ fn write_quoted(f: &mut impl fmt::Write, bytes: &[u8]) -> fmt::Result {
             write!(f, "\\x{byte:02x}")?;
         }
     }
-    f.write_str("\"")
+    write!(f, "{last}\"")
 }
