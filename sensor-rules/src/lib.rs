@@ -3,6 +3,7 @@
 
 pub mod ast;
 pub mod check;
+pub mod diagnostic;
 pub mod engine;
 pub mod error;
 pub mod event;

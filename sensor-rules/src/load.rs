@@ -20,6 +20,7 @@ mod help;
 mod info;
 mod item;
 mod limits;
+mod lint;
 mod macros;
 mod options;
 mod read;
@@ -40,6 +41,7 @@ use read::Reader;
 pub use compile::ExtraField;
 pub use context::{ItemType, Location};
 pub use info::{ExceptionInfo, ListInfo, Loaded, MacroInfo, RuleInfo};
+pub use lint::{LINTS, Lint, LintInfo};
 pub use options::{
     AppendOutput, ENGINE_VERSION, ExtraFieldOption, LoadOptions, Plugin, Selection, SelectionTarget,
 };

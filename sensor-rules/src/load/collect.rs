@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::context::Context;
 use super::item::{Entry, Exception, ListItem, MacroItem, Order, RuleItem, RuleUpdate, Word};
 use super::limits::{ITEMS_MAX, LIST_ENTRIES_MAX};
+use super::lint::Lint;
 use super::result::{ErrorCode, FileResult, LoadError, LoadWarning, WarningCode};
 use super::source::{Span, Text, offset};
 use super::version::Version;
@@ -91,6 +92,8 @@ pub(crate) struct Collector {
     catalogue: Catalogue,
     next: u32,
     list_entries: usize,
+    /// Advice about the files' structure, found while reading.
+    pub(crate) lints: Vec<Lint>,
     /// Items whose newest definition has an error, so that what only follows from it is not reported too.
     failed: HashSet<(Kind, Arc<str>)>,
 }
@@ -112,6 +115,7 @@ impl Collector {
             catalogue,
             next: 0,
             list_entries: 0,
+            lints: Vec::new(),
             failed: HashSet::new(),
         }
     }
@@ -189,10 +193,11 @@ impl Collector {
         Ok(())
     }
 
-    pub(crate) fn define_list(&mut self, mut list: ListItem) -> Result<(), LoadError> {
+    /// Defines a list; `announced` if the item says that it replaces one.
+    pub(crate) fn define_list(&mut self, mut list: ListItem, announced: bool) -> Result<(), LoadError> {
         self.count_entries(list.items.len(), &list.context)?;
         let previous = self.lists.get(&list.name);
-        list.redefined = previous.and_then(|previous| previous.context.span());
+        list.redefined = previous.filter(|_| !announced).and_then(|previous| previous.context.span());
         let previous = previous.map(|previous| previous.order);
         list.order = self.order(previous, &list.context)?;
         let name = Arc::clone(&list.name);
@@ -213,9 +218,10 @@ impl Collector {
         Ok(())
     }
 
-    pub(crate) fn define_macro(&mut self, mut item: MacroItem) -> Result<(), LoadError> {
+    /// Defines a macro; `announced` if the item says that it replaces one.
+    pub(crate) fn define_macro(&mut self, mut item: MacroItem, announced: bool) -> Result<(), LoadError> {
         let previous = self.macros.get(&item.name);
-        item.redefined = previous.and_then(|previous| previous.context.span());
+        item.redefined = previous.filter(|_| !announced).and_then(|previous| previous.context.span());
         let previous = previous.map(|previous| previous.order);
         item.order = self.order(previous, &item.context)?;
         let name = Arc::clone(&item.name);

@@ -13,7 +13,7 @@ use super::source::{Sources, Span};
 use super::version::Version;
 use crate::ast::Expr;
 use crate::engine::{Rule, RuleId, RuleSet, RuleSetBuilder};
-use crate::field::EventTypeSet;
+use crate::field::{Catalogue, EventTypeSet};
 use crate::priority::Priority;
 
 /// The result of a load.
@@ -34,6 +34,7 @@ pub struct Loaded {
     pub required_engine: Option<Version>,
     /// Plugin requirements that no plugin meets, as `k8saudit 0.7.0 or other 1.0.0`. Falco refuses to start then.
     pub unmet_plugins: Vec<String>,
+    pub(crate) catalogue: Catalogue,
     pub(crate) collector: Collector,
     pub(crate) compiled: Option<Compiled>,
 }
@@ -153,6 +154,7 @@ pub(super) fn finish(loader: Loader) -> Loaded {
         sources,
         required_engine: collector.required_engine,
         unmet_plugins: unmet.map(|alternatives| describe(alternatives)).collect(),
+        catalogue: options.catalogue.clone(),
         collector,
         compiled: None,
     };

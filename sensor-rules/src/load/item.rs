@@ -43,6 +43,7 @@ pub(crate) struct ListItem {
     pub(crate) items: Vec<Word>,
     pub(crate) order: Order,
     pub(crate) context: Context,
+    /// The definition that this one replaces without saying so.
     pub(crate) redefined: Option<Span>,
 }
 
@@ -54,6 +55,7 @@ pub(crate) struct MacroItem {
     pub(crate) order: Order,
     pub(crate) context: Context,
     pub(crate) condition_context: Context,
+    /// The definition that this one replaces without saying so.
     pub(crate) redefined: Option<Span>,
 }
 

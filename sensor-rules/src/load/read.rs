@@ -3,12 +3,16 @@
 //! Falco stops at a file's first error. Here an item with an error is left out and reading goes on, so
 //! that a user sees all mistakes at once; the first one reported is the one that Falco would report.
 
+use std::collections::HashSet;
+
 use super::collect::{Collector, Kind as ItemKind, PluginRequirement};
 use super::context::{Context, ItemType};
 use super::decode::{Item, invalid};
 use super::item::{ListItem, MacroItem, Order};
+use super::limits::WARNINGS_MAX;
+use super::lint::Lint;
 use super::result::{ErrorCode, FileResult, LoadError, LoadWarning, WarningCode};
-use super::source::FileId;
+use super::source::{FileId, Span};
 use super::suggest::nearest;
 use super::version::{Version, parse_engine_version};
 use super::yaml::{Kind, Node, documents};
@@ -123,6 +127,7 @@ impl Reader<'_> {
     }
 
     fn unknown_keys(&mut self, item: &Item<'_>, known: &[&str]) {
+        self.duplicate_keys(item);
         for (key, _) in item.node.entries() {
             let name = key.as_str().unwrap_or("");
             if known.contains(&name) {
@@ -133,6 +138,23 @@ impl Reader<'_> {
             let place = item.context.node(key, ItemType::ValueFor, name).span();
             let warning = LoadWarning::new(WarningCode::UnknownKey, message, &item.context);
             self.result.warn(warning.at(place).with_help(help));
+        }
+    }
+
+    fn duplicate_keys(&mut self, item: &Item<'_>) {
+        let mut seen = HashSet::new();
+        for (key, _) in item.node.entries() {
+            let name = key.as_str().unwrap_or("");
+            if !seen.insert(name) {
+                let message = format!("key `{name}` stands twice in this item; the first counts");
+                self.lint("duplicate-key", message, item.context.node(key, ItemType::ValueFor, name).span(), None);
+            }
+        }
+    }
+
+    fn lint(&mut self, id: &'static str, message: String, span: Option<Span>, help: Option<String>) {
+        if self.collector.lints.len() < WARNINGS_MAX {
+            self.collector.lints.push(Lint { id, message, span, help, item: String::new() });
         }
     }
 
@@ -237,7 +259,7 @@ impl Reader<'_> {
             context: item.context.clone(),
             redefined: None,
         };
-        self.collector.define_list(list)
+        self.collector.define_list(list, overrides.replaces("items"))
     }
 
     fn macro_item(&mut self, node: &Node, file: &Context) -> Result<(), LoadError> {
@@ -271,7 +293,7 @@ impl Reader<'_> {
             condition_context,
             redefined: None,
         };
-        self.collector.define_macro(macro_item)
+        self.collector.define_macro(macro_item, overrides.replaces("condition"))
     }
 
     /// The deprecated `append: true`.

@@ -121,13 +121,6 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// Text that stands for `origin` as a whole.
-    pub(crate) fn whole(text: &str, origin: Span) -> Self {
-        let mut out = Self::default();
-        out.push_for(text, origin);
-        out
-    }
-
     /// The text alone.
     pub(crate) fn as_str(&self) -> &str {
         &self.text

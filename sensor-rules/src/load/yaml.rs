@@ -322,7 +322,7 @@ mod tests {
     fn refuses_what_is_not_yaml_with_its_place() {
         for (name, text, line) in [
             ("second colon", "- a\n- b: c: d\n", 1),
-            ("unclosed", "- [a\n", 1),
+            ("unclosed", "- [a\n", 0),
             ("unknown alias", "a: *b\n", 0),
             ("alias to its own parent", "&x [*x]\n", 0),
             ("comment inside a plain scalar", "k: a\n   b # c\n   d\n", 1),

@@ -5,7 +5,10 @@ use crate::load::context::{Context, ItemType};
 use crate::load::decode::{Item, invalid};
 use crate::load::item::{Entry, Exception};
 use crate::load::result::{LoadError, WarningCode};
+use crate::load::suggest::nearest;
 use crate::load::yaml::{Kind, Node};
+
+const KEYS: &[&str] = &["name", "fields", "comps", "values"];
 
 impl Reader<'_> {
     /// Reads a rule's exceptions; with `update` they change exceptions that the rule has, so that
@@ -41,6 +44,7 @@ impl Reader<'_> {
         if !node.is_mapping() {
             return Err(invalid("Rule exception must be a mapping", &item.context));
         }
+        self.exception_keys(&item);
         let name = item.string("name")?;
         let item = item.named(ItemType::Exception, &name, &rule.context);
         if !update {
@@ -60,6 +64,19 @@ impl Reader<'_> {
             }
         };
         Ok(Exception { name, fields, comps, values, context: item.context })
+    }
+
+    /// Falco does not look at the keys of exceptions.
+    fn exception_keys(&mut self, item: &Item<'_>) {
+        for (key, _) in item.node.entries() {
+            let name = key.as_str().unwrap_or("");
+            if KEYS.contains(&name) {
+                continue;
+            }
+            let help = nearest(name, KEYS.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
+            let span = item.context.node(key, ItemType::ValueFor, name).span();
+            self.lint("unknown-exception-key", format!("exceptions have no key `{name}`"), span, help);
+        }
     }
 
     fn values(&self, node: &Node, item: &Item<'_>) -> Result<Vec<Entry>, LoadError> {
