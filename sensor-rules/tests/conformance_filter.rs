@@ -4,8 +4,37 @@
 #[path = "support/cases.rs"]
 mod cases;
 
+use sensor_rules::check::{Checked, check};
+use sensor_rules::error::{ConditionError, WarningKind};
+use sensor_rules::field::{Argument, Catalogue, FieldFlags, FieldInfo, FieldType};
 use sensor_rules::parse::{ParseOptions, parse_condition};
 use serde_json::Value;
+
+const fn field(name: &'static str, value_type: FieldType) -> FieldInfo {
+    let (flags, argument) = (FieldFlags::NONE, Argument::None);
+    FieldInfo { name, value_type, flags, argument, description: "a field of Falco's test doubles" }
+}
+
+/// The fields of Falco's test doubles.
+static MOCK_FIELDS: [FieldInfo; 8] = [
+    field("c.true", FieldType::Text),
+    field("c.false", FieldType::Text),
+    field("c.singlequote", FieldType::Text),
+    field("c.doublequote", FieldType::Text),
+    field("c.buffer", FieldType::Bytes),
+    field("sample.is_open", FieldType::Uint64),
+    field("sample.proc_name", FieldType::Text),
+    field("sample.tick", FieldType::Text),
+];
+
+fn catalogue() -> Catalogue {
+    MOCK_FIELDS.iter().fold(Catalogue::new(), Catalogue::with)
+}
+
+fn compiled(filter: &str) -> Result<Checked, Vec<ConditionError>> {
+    let expr = parse_condition(filter, &ParseOptions::default()).map_err(|error| vec![error])?;
+    check(&expr, &catalogue())
+}
 
 fn text<'a>(case: &'a Value, key: &str) -> &'a str {
     case[key].as_str().unwrap_or_else(|| panic!("{key} is missing in {case}"))
@@ -57,4 +86,63 @@ fn parse() {
         }
     }
     cases::conclude("filter_parse", total, &wrong);
+}
+
+#[test]
+fn compile() {
+    let Some(data) = cases::read("filter_compile.json") else { return };
+    let mut wrong = Vec::new();
+    for case in data.as_array().unwrap() {
+        let filter = text(case, "filter");
+        let expected = case["ok"].as_bool().unwrap();
+        match compiled(filter) {
+            Ok(_) if !expected => wrong.push(format!("{filter} compiles")),
+            Err(errors) if expected => wrong.push(format!("{filter}: {errors:?}")),
+            Ok(checked) => {
+                let advice = |kind: &WarningKind| !matches!(kind, WarningKind::DeprecatedField(_));
+                let found = checked.warnings.iter().filter(|warning| advice(&warning.kind)).count();
+                let wanted = case.get("warnings").and_then(Value::as_u64);
+                if wanted.is_some_and(|wanted| wanted != found as u64) {
+                    wrong.push(format!("{filter}: {wanted:?} warnings wanted, {:?}", checked.warnings));
+                }
+            }
+            Err(_) => {}
+        }
+    }
+    cases::conclude("filter_compile", data.as_array().unwrap().len(), &wrong);
+}
+
+#[test]
+fn catalogue_is_falcos() {
+    let Some(data) = cases::read("field_catalogue.json") else { return };
+    let catalogue = Catalogue::new();
+    let mut wrong = Vec::new();
+    for case in data.as_array().unwrap() {
+        let name = text(case, "name");
+        let found = catalogue.field(name).map(|field| field.info().value_type.name());
+        if found != case["type"].as_str() {
+            wrong.push(format!("{name}: {} wanted, {found:?}", case["type"]));
+        }
+    }
+    cases::conclude("field_catalogue", data.as_array().unwrap().len(), &wrong);
+}
+
+#[test]
+fn event_table_is_falcos() {
+    let Some(data) = cases::read("event_table.json") else { return };
+    let catalogue = Catalogue::new();
+    let mut wrong = Vec::new();
+    for case in data.as_array().unwrap() {
+        let name = text(case, "name");
+        if name != "NA" && sensor_rules::field::EventType::from_name(name).is_none() {
+            wrong.push(format!("event {name}"));
+        }
+        for parameter in case["params"].as_array().unwrap() {
+            let field = format!("evt.arg.{}", parameter[0].as_str().unwrap());
+            if catalogue.resolve(&field, None).is_err() {
+                wrong.push(field);
+            }
+        }
+    }
+    cases::conclude("event_table", data.as_array().unwrap().len(), &wrong);
 }
