@@ -74,8 +74,12 @@ impl<'a> Linter<'a> {
         let required: Vec<&Check> =
             tests.iter().filter(|(part, _)| !part.negated).map(|(_, check)| *check).chain(around.iter().copied()).collect();
         self.contradiction(&tests);
+        // Of `not (a and b)` each way is negated, but neither excuses anything alone.
+        let excuses = depth == 0 || tests.iter().any(|(part, _)| !part.negated);
         for &(part, check) in &tests {
-            self.rename_evades(part, check);
+            if excuses {
+                self.rename_evades(part, check);
+            }
             self.list_name_typo(part, check);
             self.expensive(part, check, &required);
         }
