@@ -1,5 +1,6 @@
 //! The agent.
 
+pub mod cli;
 pub mod config;
 pub mod hub;
 pub mod metrics;
