@@ -1,5 +1,7 @@
 //! The agent.
 pub mod clock;
+
+pub mod cli;
 pub mod config;
 pub mod event;
 pub mod hub;

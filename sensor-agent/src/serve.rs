@@ -15,7 +15,7 @@ mod tls;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -213,16 +213,4 @@ async fn bind_tcp(
     bind()
         .await
         .map_err(|source| ServeError::Listen { key, address, source })
-}
-
-/// The path of a unix socket as a gRPC target, `unix:/run/sensor/sensor.sock`.
-#[must_use]
-pub fn unix_target(path: &Path) -> String {
-    format!("unix:{}", path.display())
-}
-
-/// Where clients look for the sensor when they are not told.
-#[must_use]
-pub fn default_socket() -> PathBuf {
-    GrpcConfig::default().socket.unwrap_or_default()
 }

@@ -12,6 +12,8 @@ mod text;
 mod time;
 pub mod writer;
 
+use sensor_proto::v1::{Detection, Gap, HookRun};
+
 use crate::hub::Item;
 pub use names::{mode_name, outcome_name, parse_priority, priority_name};
 
@@ -26,6 +28,27 @@ pub enum Format {
     Json,
     /// `TIME: Priority message`.
     Text,
+}
+
+/// What one line is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Line<'a> {
+    /// A rule matched an event.
+    Detection(&'a Detection),
+    /// Something was lost.
+    Gap(&'a Gap),
+    /// The responder ran a hook.
+    HookRun(&'a HookRun),
+}
+
+impl<'a> From<&'a Item> for Line<'a> {
+    fn from(item: &'a Item) -> Self {
+        match item {
+            Item::Detection(detection) => Self::Detection(detection),
+            Item::Gap(gap) => Self::Gap(gap),
+            Item::HookRun { run, .. } => Self::HookRun(run),
+        }
+    }
 }
 
 /// Turns items into lines.
@@ -49,13 +72,13 @@ impl Encoder {
         }
     }
 
-    /// Appends the item as one line, with its newline, to `line`.
-    pub fn encode(&self, item: &Item, line: &mut Vec<u8>) {
+    /// Appends one line, with its newline, to `text`.
+    pub fn encode<'a>(&self, line: impl Into<Line<'a>>, text: &mut Vec<u8>) {
         written(match self.format {
-            Format::Json => json::write(item, &self.hostname, line),
-            Format::Text => text::write(item, self.colour, line),
+            Format::Json => json::write(line.into(), &self.hostname, text),
+            Format::Text => text::write(line.into(), self.colour, text),
         });
-        line.push(b'\n');
+        text.push(b'\n');
     }
 }
 

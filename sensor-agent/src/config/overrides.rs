@@ -36,16 +36,6 @@ impl Override {
         })
     }
 
-    /// A value that has a flag of its own.
-    #[must_use]
-    pub fn from_named_flag(flag: &str, key: &str, value: &str) -> Self {
-        Self {
-            origin: flag.to_owned(),
-            key: key.to_owned(),
-            text: format!("{key}={value}"),
-        }
-    }
-
     /// Puts the value into the tree and its text among the sources.
     pub(super) fn apply(
         &self,

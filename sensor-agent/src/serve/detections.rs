@@ -50,7 +50,10 @@ impl Detections for DetectionsService {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a stream's items are results, so that it may end with an error")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "a stream's items are results, so that it may end with an error"
+)]
 fn respond(item: Item) -> Result<SubscribeResponse, Status> {
     let item = match item {
         Item::Detection(detection) => subscribe_response::Item::Detection(Arc::unwrap_or_clone(detection)),

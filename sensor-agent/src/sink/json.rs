@@ -10,22 +10,22 @@ use sensor_proto::v1::field_value::Kind;
 use sensor_proto::v1::{Detection, FieldValue, Gap, HookRun, Priority};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
+use super::Line;
 use super::escape::SafeFormatter;
 use super::names::{mode_name, outcome_name, priority_name};
 use super::text::hook_run_priority;
 use super::time::UtcTime;
-use crate::hub::Item;
 
 /// Something that somebody should have seen is lost.
 pub(super) const GAP_PRIORITY: Priority = Priority::Error;
 
-/// Writes one item without its newline. `hostname` is that of items that do not name it themselves.
-pub(super) fn write(item: &Item, hostname: &str, out: &mut Vec<u8>) -> io::Result<()> {
+/// Writes one line without its newline. `hostname` is that of items that do not name it themselves.
+pub(super) fn write(line: Line<'_>, hostname: &str, out: &mut Vec<u8>) -> io::Result<()> {
     let mut serializer = serde_json::Serializer::with_formatter(out, SafeFormatter);
-    match item {
-        Item::Detection(detection) => DetectionLine(detection).serialize(&mut serializer),
-        Item::Gap(gap) => gap_line(gap, hostname).serialize(&mut serializer),
-        Item::HookRun { run, .. } => hook_run_line(run, hostname).serialize(&mut serializer),
+    match line {
+        Line::Detection(detection) => DetectionLine(detection).serialize(&mut serializer),
+        Line::Gap(gap) => gap_line(gap, hostname).serialize(&mut serializer),
+        Line::HookRun(run) => hook_run_line(run, hostname).serialize(&mut serializer),
     }
     .map_err(io::Error::from)
 }

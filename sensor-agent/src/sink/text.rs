@@ -1,19 +1,27 @@
 //! The text format: `TIME: Priority message`.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use sensor_proto::v1::{HookRun, Priority};
 
 use super::time::UtcTime;
-use super::{colour, escape, json, names};
-use crate::hub::Item;
+use super::{Line, colour, escape, json, names};
 
-/// Writes one item without its newline.
-pub(super) fn write(item: &Item, coloured: bool, out: &mut Vec<u8>) -> io::Result<()> {
-    let (time, priority, message) = match item {
-        Item::Detection(detection) => (&detection.time, detection.priority(), detection.output.clone()),
-        Item::Gap(gap) => (&gap.time, json::GAP_PRIORITY, json::gap_message(gap)),
-        Item::HookRun { run, .. } => (&run.time, hook_run_priority(run), json::hook_run_message(run)),
+/// Writes one line without its newline.
+pub(super) fn write(line: Line<'_>, coloured: bool, out: &mut Vec<u8>) -> io::Result<()> {
+    let (time, priority, message) = match line {
+        Line::Detection(detection) => (
+            &detection.time,
+            detection.priority(),
+            Cow::Borrowed(&*detection.output),
+        ),
+        Line::Gap(gap) => (&gap.time, json::GAP_PRIORITY, json::gap_message(gap).into()),
+        Line::HookRun(run) => (
+            &run.time,
+            hook_run_priority(run),
+            json::hook_run_message(run).into(),
+        ),
     };
     let time = UtcTime::new(time.as_ref());
     let name = names::priority_name(priority);
