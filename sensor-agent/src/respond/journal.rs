@@ -94,6 +94,8 @@ impl Recovery {
 pub(crate) enum Entry<'a> {
     /// An agent started to use the journal.
     Opened(&'a Recovery),
+    /// The first line of a file that follows a full one.
+    Continued,
     /// A hook is about to act.
     Intent(Run<'a>),
     /// A run came to its end, or was not let start.
@@ -188,6 +190,19 @@ impl Journal {
 
     /// Writes one line, and waits until it is on disk.
     pub(crate) fn append(&mut self, entry: &Entry<'_>) -> Result<(), JournalError> {
+        let line = self.line(entry)?;
+        if self.bytes == 0 || self.bytes + line.len() as u64 <= self.bytes_max {
+            return self.write(&line);
+        }
+        self.rotate()?;
+        let continued = self.line(&Entry::Continued)?;
+        self.write(&continued)?;
+        let line = self.line(entry)?;
+        self.write(&line)
+    }
+
+    /// What `entry` looks like as the next line.
+    fn line(&self, entry: &Entry<'_>) -> Result<Vec<u8>, JournalError> {
         let time = jiff::Timestamp::now().to_string();
         let line = Line {
             seq: self.next_seq,
@@ -197,12 +212,12 @@ impl Journal {
         };
         let mut line = serde_json::to_vec(&line)
             .map_err(|error| io_error(&self.path, "written")(io::Error::other(error)))?;
-        let head = Hash::of(&line);
         line.push(b'\n');
-        if self.bytes > 0 && self.bytes + line.len() as u64 > self.bytes_max {
-            self.rotate()?;
-        }
-        if let Err(error) = self.file.write_all(&line).and_then(|()| self.file.sync_data()) {
+        Ok(line)
+    }
+
+    fn write(&mut self, line: &[u8]) -> Result<(), JournalError> {
+        if let Err(error) = self.file.write_all(line).and_then(|()| self.file.sync_data()) {
             // A part of the line may be there: the next line must not follow it.
             self.file
                 .set_len(self.bytes)
@@ -211,7 +226,7 @@ impl Journal {
         }
         self.bytes += line.len() as u64;
         self.next_seq += 1;
-        self.head = head;
+        self.head = Hash::of(line.strip_suffix(b"\n").unwrap_or(line));
         Ok(())
     }
 

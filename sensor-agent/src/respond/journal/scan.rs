@@ -73,6 +73,9 @@ pub(super) fn scan(mut journal: impl BufRead) -> io::Result<Scan> {
                         "outcome" => drop(unfinished.remove(&run)),
                         _ => {}
                     }
+                } else if link.kind == "opened" {
+                    // That line names the runs that were unfinished then.
+                    unfinished.clear();
                 }
             }
             Err(why) => {
@@ -90,8 +93,8 @@ pub(super) fn scan(mut journal: impl BufRead) -> io::Result<Scan> {
 fn follow(found: &Scan, line: &[u8]) -> Result<Link, String> {
     let link: Link = serde_json::from_slice(line).map_err(|error| format!("is not a record: {error}"))?;
     let first = found.records == 1;
-    // The first line may continue an earlier journal; its number then says so.
-    let may_continue = first && link.seq > 0;
+    // A file that follows a full one starts with a line that says so: the earlier lines are not missing.
+    let may_continue = first && link.kind == "continued";
     if !may_continue && link.prev != found.head.to_string() {
         return Err("does not carry the hash of the line before it".into());
     }

@@ -4,19 +4,8 @@ use sensor_proto::v1::{Detection, Priority};
 
 use super::super::config::{BindingConfig, RespondConfig};
 use super::super::pattern::Pattern;
+use super::super::short_name;
 use super::{Errors, suggest};
-
-/// Falco's names, most severe first.
-const PRIORITIES: [(&str, Priority); 8] = [
-    ("emergency", Priority::Emergency),
-    ("alert", Priority::Alert),
-    ("critical", Priority::Critical),
-    ("error", Priority::Error),
-    ("warning", Priority::Warning),
-    ("notice", Priority::Notice),
-    ("informational", Priority::Informational),
-    ("debug", Priority::Debug),
-];
 
 /// A checked binding.
 #[derive(Debug)]
@@ -128,14 +117,20 @@ fn check_hooks(
 fn check_priority(path: &str, name: &str, errors: &mut Errors) -> Option<Priority> {
     let lower = name.to_ascii_lowercase();
     let lower = if lower == "info" { "informational" } else { &lower };
-    let found = PRIORITIES
+    let known: Vec<(String, Priority)> = (Priority::Emergency as i32..=Priority::Debug as i32)
+        .filter_map(|number| Priority::try_from(number).ok())
+        .map(|priority| (short_name(priority.as_str_name()), priority))
+        .collect();
+    let found = known
         .iter()
-        .find(|(known, _)| *known == lower)
+        .find(|(known, _)| known == lower)
         .map(|(_, priority)| *priority);
     if found.is_none() {
-        let known = PRIORITIES.iter().map(|(known, _)| *known);
-        let all = PRIORITIES.map(|(known, _)| known).join(", ");
-        let help = suggest(lower, known, &format!("give one of {all}"));
+        let help = suggest(
+            lower,
+            known.iter().map(|(known, _)| known.as_str()),
+            "give one of Falco's priorities",
+        );
         errors.add(path, format!("there is no priority `{name}`"), help);
     }
     found
