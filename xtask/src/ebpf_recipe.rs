@@ -370,3 +370,58 @@ pub(crate) fn target_root(below: &Path) -> Option<&Path> {
         .filter(|folder| folder.join("CACHEDIR.TAG").is_file())
         .last()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_settings_of_cargo_and_not_of_a_build_pass_on() {
+        for (name, internal) in [
+            ("CARGO", true),
+            ("CARGO_ENCODED_RUSTFLAGS", true),
+            ("CARGO_MANIFEST_DIR", true),
+            ("CARGO_TARGET_DIR", true),
+            ("CARGO_PROFILE_RELEASE_STRIP", true),
+            ("RUSTC_WORKSPACE_WRAPPER", true),
+            ("RUSTFLAGS", true),
+            ("RUSTUP_TOOLCHAIN", true),
+            ("TARGET", true),
+            ("CARGO_HOME", false),
+            ("CARGO_HTTP_CAINFO", false),
+            ("CARGO_REGISTRIES_MIRROR_INDEX", false),
+            ("PATH", false),
+            ("HOME", false),
+            ("TARGETS", false),
+        ] {
+            assert_eq!(is_cargo_internal(OsStr::new(name)), internal, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_target_folder_is_the_topmost_that_cargo_marked() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let target = folder.path().join("target");
+        let out_dir = target.join("x86_64-unknown-linux-gnu/release/build/sensor-agent-0123/out");
+        std::fs::create_dir_all(&out_dir)?;
+        assert_eq!(target_root(&out_dir), None);
+        for marked in [&target, &target.join("x86_64-unknown-linux-gnu")] {
+            std::fs::write(marked.join("CACHEDIR.TAG"), "")?;
+        }
+        assert_eq!(target_root(&out_dir), Some(target.as_path()));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_the_way_out() {
+        let missing = Error::NoLinker {
+            expected: "/cache/bpf-linker".into(),
+        };
+        assert_eq!(
+            missing.to_string(),
+            "bpf-linker 0.13.0 is not at /cache/bpf-linker: run `cargo xtask setup`, or set SENSOR_BPF_LINKER to one \
+             built for the compiler's LLVM"
+        );
+        assert!(Error::NoCompiler.to_string().contains("run `cargo xtask setup`"));
+    }
+}
