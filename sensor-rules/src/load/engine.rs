@@ -12,7 +12,8 @@ pub(crate) fn is_field(text: &str, catalogue: &Catalogue) -> bool {
     let Ok(expr) = parse_condition(&condition, &ParseOptions::RULE) else {
         return false;
     };
-    let alone = matches!(&expr, Expr::Check(check) if check.op == Op::Exists && check.right == Right::Nothing);
+    let alone =
+        matches!(&expr, Expr::Check(check) if check.op == Op::Exists && check.right == Right::Nothing);
     alone && check(&expr, catalogue).is_ok()
 }
 
@@ -40,7 +41,10 @@ fn has_modifier(text: &str) -> bool {
 
 /// The operator or modifier that a word is most like.
 pub(crate) fn nearest_keyword(word: &str) -> Option<&'static str> {
-    let keywords = Op::ALL.map(Op::keyword).into_iter().chain(Modifier::ALL.map(Modifier::keyword));
+    let keywords = Op::ALL
+        .map(Op::keyword)
+        .into_iter()
+        .chain(Modifier::ALL.map(Modifier::keyword));
     nearest(word, keywords)
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Loader;
-use super::compile::{Compiled, CompiledRule, ExtraField};
 use super::collect::{Collector, PluginRequirement};
+use super::compile::{Compiled, CompiledRule, ExtraField};
 use super::exception::field_words;
 use super::item::RuleItem;
 use super::options::LoadOptions;
@@ -130,21 +130,47 @@ pub struct ListInfo {
 }
 
 pub(super) fn finish(loader: Loader) -> Loaded {
-    let Loader { options, sources, collector, compiled, results, .. } = loader;
-    let rules = collector.rules.iter().map(|rule| rule_info(rule, &options)).collect();
-    let macros = collector.macros.iter().enumerate().map(|(position, item)| MacroInfo {
-        name: item.name.to_string(),
-        condition: item.condition.as_str().to_owned(),
-        used: compiled.as_ref().is_some_and(|compiled| compiled.macros.is_used(position)),
-        span: item.context.span(),
-    });
-    let lists = collector.lists.iter().enumerate().map(|(position, list)| ListInfo {
-        name: list.name.to_string(),
-        items: list.items.iter().map(|item| item.text.to_string()).collect(),
-        used: compiled.as_ref().is_some_and(|compiled| compiled.lists.is_used(position)),
-        span: list.context.span(),
-    });
-    let unmet = collector.plugins.iter().filter(|alternatives| !is_met(alternatives, &options));
+    let Loader {
+        options,
+        sources,
+        collector,
+        compiled,
+        results,
+        ..
+    } = loader;
+    let rules = collector
+        .rules
+        .iter()
+        .map(|rule| rule_info(rule, &options))
+        .collect();
+    let macros = collector
+        .macros
+        .iter()
+        .enumerate()
+        .map(|(position, item)| MacroInfo {
+            name: item.name.to_string(),
+            condition: item.condition.as_str().to_owned(),
+            used: compiled
+                .as_ref()
+                .is_some_and(|compiled| compiled.macros.is_used(position)),
+            span: item.context.span(),
+        });
+    let lists = collector
+        .lists
+        .iter()
+        .enumerate()
+        .map(|(position, list)| ListInfo {
+            name: list.name.to_string(),
+            items: list.items.iter().map(|item| item.text.to_string()).collect(),
+            used: compiled
+                .as_ref()
+                .is_some_and(|compiled| compiled.lists.is_used(position)),
+            span: list.context.span(),
+        });
+    let unmet = collector
+        .plugins
+        .iter()
+        .filter(|alternatives| !is_met(alternatives, &options));
     let mut loaded = Loaded {
         rule_set: None,
         results,
@@ -166,10 +192,17 @@ pub(super) fn finish(loader: Loader) -> Loaded {
 }
 
 fn rule_info(rule: &RuleItem, options: &LoadOptions) -> RuleInfo {
-    let selected = options.selection.iter().rev().find(|one| one.target.selects(&rule.name, &rule.tags));
+    let selected = options
+        .selection
+        .iter()
+        .rev()
+        .find(|one| one.target.selects(&rule.name, &rule.tags));
     let exceptions = rule.exceptions.iter().map(|exception| ExceptionInfo {
         name: exception.name.clone(),
-        fields: field_words(exception).into_iter().map(|word| word.text.to_string()).collect(),
+        fields: field_words(exception)
+            .into_iter()
+            .map(|word| word.text.to_string())
+            .collect(),
         value_count: exception.values.len(),
     });
     RuleInfo {
@@ -210,9 +243,15 @@ fn build(loaded: &mut Loaded, compiled: &Compiled, options: &LoadOptions) {
             Ok(id) => info.id = Some(id),
             Err(errors) => {
                 let context = &loaded.collector.rules.iter().as_slice()[rule.position].context;
-                let Some(result) = loaded.results.last_mut() else { return };
+                let Some(result) = loaded.results.last_mut() else {
+                    return;
+                };
                 for error in errors {
-                    result.error(LoadError::new(ErrorCode::CompileCondition, error.message, context));
+                    result.error(LoadError::new(
+                        ErrorCode::CompileCondition,
+                        error.message,
+                        context,
+                    ));
                 }
             }
         }
@@ -235,11 +274,15 @@ fn engine_rule(rule: &CompiledRule, info: &RuleInfo) -> Rule {
 fn is_met(alternatives: &[PluginRequirement], options: &LoadOptions) -> bool {
     alternatives.iter().any(|required| {
         let plugin = options.plugins.iter().find(|plugin| plugin.name == required.name);
-        plugin.zip(required.version).is_some_and(|(plugin, version)| plugin.version.satisfies(version))
+        plugin
+            .zip(required.version)
+            .is_some_and(|(plugin, version)| plugin.version.satisfies(version))
     })
 }
 
 fn describe(alternatives: &[PluginRequirement]) -> String {
-    let names = alternatives.iter().map(|required| format!("{} {}", required.name, required.text));
+    let names = alternatives
+        .iter()
+        .map(|required| format!("{} {}", required.name, required.text));
     names.collect::<Vec<_>>().join(" or ")
 }

@@ -17,9 +17,11 @@ pub(crate) const ITEMS_MAX: usize = 100_000;
 /// Entries of all lists together, after lists inside lists are replaced.
 pub(crate) const LIST_ENTRIES_MAX: usize = 2_000_000;
 /// Bytes of one condition after its exceptions and lists are written out.
-pub(crate) const CONDITION_BYTES_MAX: usize = 32 << 20;
+pub(crate) const CONDITION_BYTES_MAX: usize = 16 << 20;
 /// Bytes of all conditions of one compilation after their lists are written out.
-pub(crate) const EXPANDED_BYTES_MAX: usize = 256 << 20;
+pub(crate) const EXPANDED_BYTES_MAX: usize = 128 << 20;
+/// List items written into all conditions of one compilation. Each becomes a value of some 80 bytes.
+pub(crate) const EXPANDED_ITEMS_MAX: usize = 4_000_000;
 /// Nodes of one condition after its macros are put in.
 pub(crate) const CONDITION_NODES_MAX: usize = 1_000_000;
 /// Nodes of all conditions of one compilation after their macros are put in.
