@@ -17,8 +17,6 @@ use crate::ast::Modifier;
 use crate::field::{Field, FieldRef, FieldType};
 use crate::transform::Transformer;
 
-pub(crate) use event_types::TypeSets;
-
 /// Position of a node in its [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NodeId(u32);
@@ -143,6 +141,13 @@ pub(crate) enum Constants {
     Net(Vec<IpNet>),
 }
 
+impl Constants {
+    /// Whether there is but one number, which is compared in no time.
+    pub(crate) fn is_one_number(&self) -> bool {
+        matches!(self, Self::Number(numbers) if numbers.len() == 1)
+    }
+}
+
 /// The type of an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
@@ -166,10 +171,6 @@ impl Graph {
 
     pub(crate) fn test(&self, id: TestId) -> &Test {
         &self.tests[id.index()]
-    }
-
-    pub(crate) fn tests(&self) -> &[Test] {
-        &self.tests
     }
 
     fn add(&mut self, node: Node) -> NodeId {
@@ -244,11 +245,16 @@ impl Graph {
     }
 
     pub(crate) fn exception(&mut self, child: NodeId) -> NodeId {
-        if let Node::Const(_) = self.node(child) {
-            return child;
-        }
         let fields = self.fields(child).into_boxed_slice();
-        self.add(Node::Exception(fields, child))
+        self.exception_with(fields, child)
+    }
+
+    /// An exception that has been rewritten, with the fields that it had.
+    pub(crate) fn exception_with(&mut self, fields: Box<[FieldRef]>, child: NodeId) -> NodeId {
+        match self.node(child) {
+            Node::Const(false) => child,
+            _ => self.add(Node::Exception(fields, child)),
+        }
     }
 
     /// The nodes that `root` is made of, itself the last; each once, children first.

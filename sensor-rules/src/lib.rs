@@ -3,9 +3,11 @@
 
 pub mod ast;
 pub mod check;
+pub mod compile;
 pub mod diagnostic;
 pub mod engine;
 pub mod error;
+mod eval;
 pub mod event;
 pub mod event_set;
 pub mod field;

@@ -48,6 +48,9 @@ pub(crate) enum ConstantSet {
 }
 
 impl Matcher {
+    /// Matches no value.
+    pub(crate) const NOTHING: Self = Self::Any(ConstantSet::Text(TextSet::Nothing));
+
     /// The matcher of a predicate on constants; `None` for other predicates.
     pub(crate) fn for_constants(predicate: &Predicate) -> Option<Self> {
         let Predicate::Constants(relation, modifier, constants) = predicate else { return None };

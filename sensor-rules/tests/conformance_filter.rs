@@ -3,12 +3,19 @@
 
 #[path = "support/cases.rs"]
 mod cases;
+#[path = "support/table_event.rs"]
+mod table_event;
 
 use sensor_rules::check::{Checked, check};
+use sensor_rules::compile::Program;
+use sensor_rules::engine::{Rule, RuleMatching, RuleSetBuilder, Scratch};
 use sensor_rules::error::{ConditionError, WarningKind};
 use sensor_rules::field::{Argument, Catalogue, FieldFlags, FieldInfo, FieldType};
+use sensor_rules::format::Output;
 use sensor_rules::parse::{ParseOptions, parse_condition};
+use sensor_rules::priority::Priority;
 use serde_json::Value;
+use table_event::{Owned, TableEvent};
 
 const fn field(name: &'static str, value_type: FieldType) -> FieldInfo {
     let (flags, argument) = (FieldFlags::NONE, Argument::None);
@@ -145,4 +152,102 @@ fn event_table_is_falcos() {
         }
     }
     cases::conclude("event_table", data.as_array().unwrap().len(), &wrong);
+}
+
+/// Whether the condition holds, asked of one compiled condition and of a rule set; they must agree.
+fn holds(filter: &str, event: &TableEvent) -> Result<bool, String> {
+    let checked = compiled(filter).map_err(|errors| format!("{errors:?}"))?;
+    let mut scratch = Scratch::new();
+    let alone = Program::new(&checked).matches(event, &mut scratch);
+    let mut builder = RuleSetBuilder::new(catalogue(), RuleMatching::All);
+    let rule = Rule {
+        name: "rule".into(),
+        condition: parse_condition(filter, &ParseOptions::default()).unwrap(),
+        output: Output::parse("", &catalogue()).unwrap(),
+        priority: Priority::Debug,
+        tags: Vec::new(),
+        source: "syscall".into(),
+        description: String::new(),
+    };
+    builder.add(rule).unwrap();
+    let mut matches = 0;
+    builder.build().evaluate(event, &mut scratch, |_| matches += 1);
+    if alone == (matches == 1) { Ok(alone) } else { Err(format!("alone {alone}, as a rule {matches} matches")) }
+}
+
+#[test]
+fn boolean_algebra() {
+    let Some(data) = cases::read("filter_bool.json") else { return };
+    let event = TableEvent::new("open")
+        .with_text("c.true", "1")
+        .with_text("c.false", "0")
+        .with_text("c.singlequote", "hello 'quoted'")
+        .with_text("c.doublequote", "hello \"quoted\"");
+    let mut wrong = Vec::new();
+    for case in data.as_array().unwrap() {
+        let (filter, expected) = (text(case, "filter"), case["expect"].as_bool().unwrap());
+        let found = holds(filter, &event);
+        if found != Ok(expected) {
+            wrong.push(format!("{filter}: {found:?}, not {expected}"));
+        }
+    }
+    cases::conclude("filter_bool", data.as_array().unwrap().len(), &wrong);
+}
+
+/// Text of a fixture: each character is one byte.
+fn bytes(value: &Value) -> Vec<u8> {
+    value.as_str().unwrap().chars().map(|byte| u8::try_from(u32::from(byte)).unwrap()).collect()
+}
+
+fn owned(kind: &str, value: &Value) -> Owned {
+    match kind {
+        "str" => Owned::Text(bytes(value)),
+        "bytes" => Owned::Bytes(bytes(value)),
+        "int" => Owned::Int(value.as_i64().unwrap()),
+        "uint" => Owned::Uint(value.as_u64().unwrap()),
+        "ip" => Owned::Ip(value.as_str().unwrap().parse().unwrap()),
+        "list" | "anc" => Owned::List(value.as_array().unwrap().iter().map(|item| owned("str", item)).collect()),
+        other => panic!("unknown type {other} of a fixture"),
+    }
+}
+
+fn fixture(data: &Value) -> TableEvent {
+    let fields = data["fields"].as_object().unwrap();
+    let mut event = TableEvent::new(fields.get("evt.type").map_or("read", |value| value[1].as_str().unwrap()));
+    for (name, value) in fields {
+        let kind = value[0].as_str().unwrap();
+        // Fields of both ends of a socket are asked for as the two ends, which the fixtures name too.
+        if value[1].is_null() || matches!(kind, "ipany" | "netany") {
+            continue;
+        }
+        match owned(kind, &value[1]) {
+            Owned::List(items) if kind == "anc" => {
+                event.ancestors.insert(name.clone(), items);
+            }
+            value => {
+                event.values.insert(name.clone(), value);
+            }
+        }
+    }
+    event
+}
+
+#[test]
+fn evaluation() {
+    let Some(data) = cases::read("filter_eval.json") else { return };
+    let cases = data["cases"].as_array().unwrap();
+    let mut wrong = Vec::new();
+    for case in cases {
+        let event = fixture(&data["fixtures"][text(case, "fixture")]);
+        let filter = text(case, "filter");
+        let found = holds(filter, &event);
+        let is_right = match case["expect"].as_bool() {
+            Some(expected) => found == Ok(expected),
+            None => found.is_err(),
+        };
+        if !is_right {
+            wrong.push(format!("{} {filter}: {found:?}, not {}", case["fixture"], case["expect"]));
+        }
+    }
+    cases::conclude("filter_eval", cases.len(), &wrong);
 }

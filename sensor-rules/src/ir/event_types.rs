@@ -10,9 +10,9 @@ use crate::matcher::Matcher;
 
 /// The event types for which a node can be true, and for which it can be false.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TypeSets {
-    pub(crate) can_hold: EventTypeSet,
-    pub(crate) can_fail: EventTypeSet,
+struct TypeSets {
+    can_hold: EventTypeSet,
+    can_fail: EventTypeSet,
 }
 
 impl TypeSets {

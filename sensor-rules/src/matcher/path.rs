@@ -5,7 +5,7 @@ use super::glob::glob_matches;
 /// A tree of the components of paths. Each node is visited at most once, because its depth fixes the component that
 /// it is compared with.
 #[derive(Clone, Debug, Default)]
-pub(super) struct PathSet {
+pub(crate) struct PathSet {
     /// A path ends here: everything below matches.
     ends: bool,
     /// Components without wildcards, sorted.
