@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::collect::{Collector, Kind};
 use super::context::Context;
+use super::engine::engine_rule;
 use super::exception;
 use super::expand::{Lists, TooLong};
 use super::help::{error_help, undefined_help};
@@ -20,8 +21,11 @@ use super::options::LoadOptions;
 use super::result::{ErrorCode, FileResult, LoadError, LoadWarning, WarningCode};
 use super::source::Text;
 use crate::ast::{self, Expr};
-use crate::check::{Checked, check};
+use crate::engine::RuleSetBuilder;
 use crate::error::{ConditionError, ConditionWarning, WarningKind};
+use crate::field::EventTypeSet;
+use crate::format::Output;
+use crate::limits::EVENT_CODES_MAX;
 use crate::parse::{ParseOptions, parse_condition};
 
 mod output;
@@ -36,7 +40,7 @@ pub(crate) struct CompiledRule {
     /// The condition with exceptions and lists written out; spans of the tree lie in it.
     pub(crate) text: Text,
     pub(crate) condition: Arc<Expr>,
-    pub(crate) checked: Checked,
+    pub(crate) event_types: EventTypeSet,
     pub(crate) output: CompiledOutput,
 }
 
@@ -54,6 +58,8 @@ struct Compiler<'a> {
     collector: &'a Collector,
     options: &'a LoadOptions,
     result: &'a mut FileResult,
+    /// Checks conditions; all rules share one, so that a macro is checked once.
+    checker: RuleSetBuilder,
     expanded_bytes: usize,
     expanded_items: usize,
     expanded_nodes: usize,
@@ -71,6 +77,7 @@ pub(crate) fn compile(
         collector,
         options,
         result,
+        checker: RuleSetBuilder::new(options.catalogue.clone(), options.rule_matching),
         expanded_bytes: 0,
         expanded_items: 0,
         expanded_nodes: 0,
@@ -146,14 +153,19 @@ impl Compiler<'_> {
             let message = format!("the rules have more than {EXPANDED_NODES_MAX} conditions, macros put in");
             return Err(self.report(LoadError::new(ErrorCode::Validate, message, &rule.context)));
         }
-        let checked = match check(&condition, &self.options.catalogue) {
-            Ok(checked) => checked,
+        let format = match &output {
+            Ok(Some(output)) => output.output.clone(),
+            // Its error is reported; the condition is looked at all the same.
+            Ok(None) | Err(Reported) => Output::default(),
+        };
+        let added = match self.checker.add(engine_rule(rule, condition.clone(), format)) {
+            Ok(added) => added,
             Err(errors) => return self.check_failed(&errors, rule, &text, macros),
         };
-        for warning in &checked.warnings {
+        for warning in &added.warnings {
             self.condition_warning(warning, rule, &text, macros);
         }
-        if rule.source == "syscall" && rule.warn_evttypes && checked.is_too_wide() {
+        if rule.source == "syscall" && rule.warn_evttypes && is_too_wide(&added.event_types) {
             let message =
                 "Rule matches too many evt.type values. This has a significant performance penalty.";
             self.result
@@ -166,7 +178,7 @@ impl Compiler<'_> {
             position,
             text,
             condition: Arc::new(condition),
-            checked,
+            event_types: added.event_types,
             output,
         }))
     }
@@ -303,6 +315,11 @@ impl Compiler<'_> {
             }
         }
     }
+}
+
+/// Whether a condition covers so many events that Falco warns.
+pub(crate) fn is_too_wide(event_types: &EventTypeSet) -> bool {
+    event_types.code_count() > EVENT_CODES_MAX
 }
 
 /// The message without the nearest name, which is given as help, so that tools find Falco's words.

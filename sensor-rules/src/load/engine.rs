@@ -1,9 +1,14 @@
 //! What the loader asks of the condition language.
 
+use smol_str::SmolStr;
+
+use super::item::RuleItem;
 use super::suggest::nearest;
 use crate::ast::{Expr, Modifier, Op, Right};
 use crate::check::check;
+use crate::engine::Rule;
 use crate::field::Catalogue;
+use crate::format::Output;
 use crate::parse::{ParseOptions, parse_condition};
 
 /// Whether a text is a field, with its argument, or a transformer over fields.
@@ -15,6 +20,19 @@ pub(crate) fn is_field(text: &str, catalogue: &Catalogue) -> bool {
     let alone =
         matches!(&expr, Expr::Check(check) if check.op == Op::Exists && check.right == Right::Nothing);
     alone && check(&expr, catalogue).is_ok()
+}
+
+/// A rule as the engine takes it.
+pub(crate) fn engine_rule(item: &RuleItem, condition: Expr, output: Output) -> Rule {
+    Rule {
+        name: SmolStr::new(&item.name),
+        condition,
+        output,
+        priority: item.priority,
+        tags: item.tags.iter().map(SmolStr::new).collect(),
+        source: SmolStr::new(&item.source),
+        description: item.description.clone(),
+    }
 }
 
 /// Whether a text is an operator, with or without a modifier.

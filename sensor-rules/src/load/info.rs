@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use super::Loader;
 use super::collect::{Collector, PluginRequirement};
-use super::compile::{Compiled, CompiledRule, ExtraField};
+use super::compile::{Compiled, ExtraField};
+use super::engine::engine_rule;
 use super::exception::field_words;
 use super::item::RuleItem;
 use super::options::LoadOptions;
-use super::result::{ErrorCode, FileResult, LoadError};
+use super::result::FileResult;
 use super::source::{Sources, Span};
 use super::version::Version;
 use crate::ast::Expr;
-use crate::engine::{Rule, RuleId, RuleSet, RuleSetBuilder};
+use crate::engine::{RuleId, RuleSet, RuleSetBuilder};
 use crate::field::{Catalogue, EventTypeSet};
 use crate::priority::Priority;
 
@@ -235,40 +236,21 @@ fn build(loaded: &mut Loaded, compiled: &Compiled, options: &LoadOptions) {
         info.compiled_condition = Some(Arc::clone(&rule.condition));
         info.compiled_output = Some(rule.output.text.clone());
         info.extra_fields.clone_from(&rule.output.extra_fields);
-        info.event_types = Some(rule.checked.event_types);
+        info.event_types = Some(rule.event_types);
         if !usable || !info.enabled || info.priority > options.min_priority {
             continue;
         }
-        match builder.add(engine_rule(rule, info)) {
-            Ok(id) => info.id = Some(id),
-            Err(errors) => {
-                let context = &loaded.collector.rules.iter().as_slice()[rule.position].context;
-                let Some(result) = loaded.results.last_mut() else {
-                    return;
-                };
-                for error in errors {
-                    result.error(LoadError::new(
-                        ErrorCode::CompileCondition,
-                        error.message,
-                        context,
-                    ));
-                }
-            }
-        }
+        let Some(item) = loaded.collector.rules.at(rule.position) else {
+            continue;
+        };
+        // The same condition was added without an error when it was compiled.
+        let condition = (*rule.condition).clone();
+        info.id = builder
+            .add(engine_rule(item, condition, rule.output.output.clone()))
+            .ok()
+            .map(|added| added.id);
     }
     loaded.rule_set = loaded.is_ok().then(|| builder.build());
-}
-
-fn engine_rule(rule: &CompiledRule, info: &RuleInfo) -> Rule {
-    Rule {
-        name: info.name.as_str().into(),
-        condition: (*rule.condition).clone(),
-        output: rule.output.output.clone(),
-        priority: info.priority,
-        tags: info.tags.iter().map(|tag| tag.as_str().into()).collect(),
-        source: info.source.as_str().into(),
-        description: info.description.clone(),
-    }
 }
 
 fn is_met(alternatives: &[PluginRequirement], options: &LoadOptions) -> bool {

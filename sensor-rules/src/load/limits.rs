@@ -1,6 +1,6 @@
 //! Every bound of the loader, with its reason.
 //!
-//! A rule file is untrusted: it may come from a ConfigMap that a tenant can write. Each bound is far
+//! A rule file is untrusted: it may come from a `ConfigMap` that a tenant can write. Each bound is far
 //! above what any real rule set needs (Falco's own two files are 130 KB, 90 rules, 400 list items) and
 //! low enough that a hostile file costs seconds and megabytes, not a node.
 

@@ -7,7 +7,7 @@ use super::walk::{Part, Texts};
 use super::{Lint, place};
 use crate::ast::{Check, Literal, Op, Operand, Right};
 use crate::field::EventType;
-use crate::load::compile::{Compiled, CompiledRule};
+use crate::load::compile::{Compiled, CompiledRule, is_too_wide};
 use crate::load::info::Loaded;
 use crate::load::suggest::nearest;
 
@@ -99,7 +99,7 @@ impl<'a> Linter<'a> {
         if info.source != "syscall" {
             return;
         }
-        if self.rule.checked.event_types.is_empty() {
+        if self.rule.event_types.is_empty() {
             let message = format!(
                 "rule `{}` can never match: no event meets its condition",
                 info.name
@@ -110,8 +110,8 @@ impl<'a> Linter<'a> {
                 info.span,
                 "its tests of `evt.type` or `evt.num` exclude each other",
             );
-        } else if self.rule.checked.is_too_wide() {
-            let count = self.rule.checked.event_types.len();
+        } else if is_too_wide(&self.rule.event_types) {
+            let count = self.rule.event_types.len();
             let message = format!("rule `{}` is evaluated for {count} types of events", info.name);
             self.push(
                 "no-event-type",
@@ -170,7 +170,7 @@ impl<'a> Linter<'a> {
                 Some(earlier) => earlier.intersection(&values).copied().collect(),
                 None => values,
             };
-            if still.is_empty() && !self.rule.checked.event_types.is_empty() {
+            if still.is_empty() && !self.rule.event_types.is_empty() {
                 let message = format!(
                     "`{field}` cannot have this value too: another test of the same `and` wants another"
                 );
@@ -257,7 +257,7 @@ impl<'a> Linter<'a> {
         }
         let hot = HOT_EVENTS.iter().filter_map(|name| EventType::from_name(name));
         let hot: Vec<_> = hot
-            .filter(|event| self.rule.checked.event_types.contains(*event))
+            .filter(|event| self.rule.event_types.contains(*event))
             .collect();
         let Some(first) = hot.first() else { return };
         let message = format!(
