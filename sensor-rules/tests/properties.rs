@@ -100,7 +100,7 @@ fn not(expr: &Expr) -> Expr {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(192) })]
 
     #[test]
     fn what_is_printed_parses_to_the_same(expr in condition()) {
@@ -120,7 +120,7 @@ proptest! {
 
     #[test]
     fn a_rule_set_agrees_with_the_interpreter(
-        conditions in vec(condition(), 1..60), events in vec(event(), 1..8),
+        conditions in vec(condition(), 1..40), events in vec(event(), 1..8),
     ) {
         let (all, first) = (rule_set(&conditions, RuleMatching::All), rule_set(&conditions, RuleMatching::First));
         let mut scratch = Scratch::new();
