@@ -38,6 +38,8 @@ pub enum Command {
     Status(status::StatusArgs),
     /// Check a configuration, or show what can be configured
     Config(config::ConfigArgs),
+    /// Print the version
+    Version,
 }
 
 const HELP_END: &str = "\
@@ -79,6 +81,7 @@ impl Cli {
             Command::Watch(args) => watch::run(&args),
             Command::Status(args) => status::run(&args),
             Command::Config(args) => config::run(&args),
+            Command::Version => print(concat!("sensor ", env!("CARGO_PKG_VERSION"), "\n")),
         }
     }
 }

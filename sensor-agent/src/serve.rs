@@ -7,6 +7,7 @@
 //! client that says nothing, or stops reading, is disconnected or loses only its own items.
 
 mod accept;
+mod authority;
 mod detections;
 mod http;
 mod services;
