@@ -32,6 +32,8 @@ pub struct Cli {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Watch this machine
+    Run(args::RunArgs),
     /// Show detections as they are made
     Watch(watch::WatchArgs),
     /// Show what a running sensor is doing, and how well
@@ -78,6 +80,7 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> Exit {
         match self.command {
+            Command::Run(args) => crate::run::run(&args),
             Command::Watch(args) => watch::run(&args),
             Command::Status(args) => status::run(&args),
             Command::Config(args) => config::run(&args),
