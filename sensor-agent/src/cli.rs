@@ -38,6 +38,8 @@ pub enum Command {
     Watch(watch::WatchArgs),
     /// Show what a running sensor is doing, and how well
     Status(status::StatusArgs),
+    /// Say what works on this machine, and what is lost
+    Doctor(crate::doctor::DoctorArgs),
     /// Check a configuration, or show what can be configured
     Config(config::ConfigArgs),
     /// Print the version
@@ -83,6 +85,7 @@ impl Cli {
             Command::Run(args) => crate::run::run(&args),
             Command::Watch(args) => watch::run(&args),
             Command::Status(args) => status::run(&args),
+            Command::Doctor(args) => crate::doctor::run(&args),
             Command::Config(args) => config::run(&args),
             Command::Version => print(concat!("sensor ", env!("CARGO_PKG_VERSION"), "\n")),
         }

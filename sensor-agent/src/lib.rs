@@ -4,6 +4,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod detection;
+pub mod doctor;
 pub mod event;
 pub mod hub;
 pub mod kernel;

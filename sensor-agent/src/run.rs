@@ -45,7 +45,7 @@ const HOOKS: Duration = Duration::from_secs(5);
 
 /// Why the agent cannot run, and how the command then ends.
 #[derive(Debug, thiserror::Error)]
-enum RunError {
+pub(crate) enum RunError {
     #[error(transparent)]
     Config(#[from] crate::config::LoadError),
     #[error(transparent)]
@@ -123,7 +123,7 @@ fn calls(rules: &RuleSet, types: &EventTypes) -> Vec<Call> {
 }
 
 /// Process id as the kernel counts, which is what records carry.
-fn own_tgid() -> Result<u32, RunError> {
+pub(crate) fn own_tgid() -> Result<u32, RunError> {
     let status = std::fs::read_to_string("/proc/self/status").map_err(anyhow::Error::from)?;
     // In a nested pid namespace with the host's /proc, NSpid lists the host's id first and more behind it.
     let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();

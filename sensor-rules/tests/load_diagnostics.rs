@@ -38,7 +38,7 @@ fn misspelled_field_in_a_folded_condition() {
   priority: INFO
 ",
         &expect![[r#"
-            error[LOAD_ERR_COMPILE_CONDITION]: filter_check called with nonexistent field proc.nmae, did you mean 'proc.name'?
+            error[LOAD_ERR_COMPILE_CONDITION]: filter_check called with nonexistent field proc.nmae
              --> rules.yaml:5:9
               |
             5 |     and proc.nmae in (bash, sh)
@@ -91,7 +91,7 @@ fn misspelled_macro_event_operator_and_output_field() {
               = note: in rule "a"
               = help: did you mean `spawned_process`?
 
-            error[LOAD_ERR_COMPILE_CONDITION]: unknown event type opne, did you mean 'open'?
+            error[LOAD_ERR_COMPILE_CONDITION]: unknown event type opne
               --> rules.yaml:12:25
                |
             12 |   condition: evt.type = opne
@@ -108,6 +108,15 @@ fn misspelled_macro_event_operator_and_output_field() {
                |
                = note: in rule "c"
                = help: did you mean `contains`?
+
+            error[LOAD_ERR_COMPILE_OUTPUT]: invalid formatting token proc.nmae)
+              --> rules.yaml:25:20
+               |
+            25 |   output: started (%proc.nmae)
+               |                    ^^^^^^^^^^
+               |
+               = note: in rule "e"
+               = help: did you mean `%proc.name`?
         "#]],
     );
 }
@@ -258,6 +267,15 @@ fn exception_values() {
               |
               = note: in rule "a", exception "known"
               = help: did you mean `startswith`?
+
+            error[LOAD_ERR_VALIDATE]: 'proc.nam' is not a supported filter field
+              --> rules.yaml:11:16
+               |
+            11 |       fields: [proc.nam]
+               |                ^^^^^^^^
+               |
+               = note: in rule "a", exception "unknown"
+               = help: did you mean `proc.name`?
         "#]],
     );
 }

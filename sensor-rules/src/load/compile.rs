@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::collect::{Collector, Kind};
 use super::context::Context;
-use super::engine::engine_rule;
 use super::exception;
 use super::expand::{Lists, TooLong};
 use super::help::{error_help, undefined_help};
@@ -21,10 +20,10 @@ use super::options::LoadOptions;
 use super::result::{ErrorCode, FileResult, LoadError, LoadWarning, WarningCode};
 use super::source::Text;
 use crate::ast::{self, Expr};
-use crate::engine::RuleSetBuilder;
+use crate::check::{MacroNodes, lower};
 use crate::error::{ConditionError, ConditionWarning, WarningKind};
 use crate::field::EventTypeSet;
-use crate::format::Output;
+use crate::ir::Graph;
 use crate::limits::EVENT_CODES_MAX;
 use crate::parse::{ParseOptions, parse_condition};
 
@@ -58,8 +57,9 @@ struct Compiler<'a> {
     collector: &'a Collector,
     options: &'a LoadOptions,
     result: &'a mut FileResult,
-    /// Checks conditions; all rules share one, so that a macro is checked once.
-    checker: RuleSetBuilder,
+    /// What conditions become when they are checked; all rules share it, so that a macro is checked once.
+    graph: Graph,
+    macro_nodes: MacroNodes,
     expanded_bytes: usize,
     expanded_items: usize,
     expanded_nodes: usize,
@@ -77,7 +77,8 @@ pub(crate) fn compile(
         collector,
         options,
         result,
-        checker: RuleSetBuilder::new(options.catalogue.clone(), options.rule_matching),
+        graph: Graph::default(),
+        macro_nodes: MacroNodes::default(),
         expanded_bytes: 0,
         expanded_items: 0,
         expanded_nodes: 0,
@@ -153,19 +154,16 @@ impl Compiler<'_> {
             let message = format!("the rules have more than {EXPANDED_NODES_MAX} conditions, macros put in");
             return Err(self.report(LoadError::new(ErrorCode::Validate, message, &rule.context)));
         }
-        let format = match &output {
-            Ok(Some(output)) => output.output.clone(),
-            // Its error is reported; the condition is looked at all the same.
-            Ok(None) | Err(Reported) => Output::default(),
-        };
-        let added = match self.checker.add(engine_rule(rule, condition.clone(), format)) {
-            Ok(added) => added,
+        let catalogue = &self.options.catalogue;
+        let lowered = match lower(&condition, catalogue, &mut self.graph, &mut self.macro_nodes) {
+            Ok(lowered) => lowered,
             Err(errors) => return self.check_failed(&errors, rule, &text, macros),
         };
-        for warning in &added.warnings {
+        let event_types = self.graph.event_types(lowered.root);
+        for warning in &lowered.warnings {
             self.condition_warning(warning, rule, &text, macros);
         }
-        if rule.source == "syscall" && rule.warn_evttypes && is_too_wide(&added.event_types) {
+        if rule.source == "syscall" && rule.warn_evttypes && is_too_wide(&event_types) {
             let message =
                 "Rule matches too many evt.type values. This has a significant performance penalty.";
             self.result
@@ -178,7 +176,7 @@ impl Compiler<'_> {
             position,
             text,
             condition: Arc::new(condition),
-            event_types: added.event_types,
+            event_types,
             output,
         }))
     }

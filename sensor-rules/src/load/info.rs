@@ -247,8 +247,7 @@ fn build(loaded: &mut Loaded, compiled: &Compiled, options: &LoadOptions) {
         let condition = (*rule.condition).clone();
         info.id = builder
             .add(engine_rule(item, condition, rule.output.output.clone()))
-            .ok()
-            .map(|added| added.id);
+            .ok();
     }
     loaded.rule_set = loaded.is_ok().then(|| builder.build());
 }
