@@ -278,12 +278,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         let Some(entry) = self.value.take() else {
             return Err(Fault::custom("a value was asked for before its key"));
         };
-        let is_scalar = !matches!(entry.value.value, Value::Map(_) | Value::List(_) | Value::Null);
-        let place = if is_scalar {
-            entry.value.place
-        } else {
-            entry.key_place
-        };
-        seed.deserialize(&entry.value).map_err(|fault| fault.at(place))
+        seed.deserialize(&entry.value)
+            .map_err(|fault| fault.at(entry.shown_at()))
     }
 }

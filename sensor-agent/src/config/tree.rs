@@ -59,6 +59,16 @@ pub(super) struct Entry {
     pub(super) value: Node,
 }
 
+impl Entry {
+    /// Where a reader should look for this entry: at the value, or at the key where the value may fill pages.
+    pub(super) fn shown_at(&self) -> Place {
+        match self.value.value {
+            Value::Map(_) | Value::List(_) | Value::Null => self.key_place,
+            _ => self.value.place,
+        }
+    }
+}
+
 /// Why text is no YAML.
 #[derive(Debug)]
 pub(super) struct SyntaxError {
@@ -118,8 +128,8 @@ impl Node {
     }
 
     /// Follows a path such as `grpc.tcp` or `respond.hooks[2].program` as far as the document has it. Returns the
-    /// place of the last part that is there.
-    pub(super) fn place_of(&self, path: &str) -> Option<Place> {
+    /// last part that is there, and where a reader should look for it.
+    pub(super) fn follow(&self, path: &str) -> Option<(&Self, Place)> {
         let mut node = self;
         let mut place = None;
         for part in path.split(['.', '[']) {
@@ -132,16 +142,24 @@ impl Node {
                 node = item;
             } else {
                 let Some(entry) = node.entry(part) else { break };
-                let is_scalar = !matches!(entry.value.value, Value::Map(_) | Value::List(_) | Value::Null);
-                place = Some(if is_scalar {
-                    entry.value.place
-                } else {
-                    entry.key_place
-                });
+                place = Some(entry.shown_at());
                 node = &entry.value;
             }
         }
-        place
+        place.map(|place| (node, place))
+    }
+
+    /// Whether something in here, but not all of it, stands at this place.
+    pub(super) fn has_part_at(&self, place: Place) -> bool {
+        match &self.value {
+            Value::Map(entries) => entries.iter().any(|entry| {
+                entry.key_place == place || entry.value.place == place || entry.value.has_part_at(place)
+            }),
+            Value::List(items) => items
+                .iter()
+                .any(|item| item.place == place || item.has_part_at(place)),
+            _ => false,
+        }
     }
 
     /// Sets the value at a path of keys, making maps on the way. Where the document has something else than a map on the way,
