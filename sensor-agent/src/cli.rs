@@ -1,7 +1,7 @@
 //! The command line.
 //!
-//! Every command ends with one of the codes of [`Exit`]. What a command prints as its result goes to standard
-//! output; everything else goes to standard error.
+//! Every command ends with one of the codes of [`Exit`]. What a command prints as its result goes
+//! to standard output; everything else goes to standard error.
 
 pub mod args;
 mod config;

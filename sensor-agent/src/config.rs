@@ -1,7 +1,8 @@
 //! The configuration: a YAML file, environment variables over it, and flags over both.
 //!
-//! Everything that is wrong is reported at one time, each with the place in the text that it stands in. Nothing is
-//! guessed: an unknown key is an error, not ignored, because a misspelt limit would otherwise be no limit.
+//! Everything that is wrong is reported at one time, each with the place in the text that it stands
+//! in. Nothing is guessed: an unknown key is an error, not ignored, because a misspelt limit would
+//! otherwise be no limit.
 
 mod check;
 mod overrides;

@@ -1,7 +1,7 @@
 //! Reads the tree into types, and finds all that is wrong with it, not only the first.
 //!
-//! Serde stops at the first fault. So whatever is at fault is taken out of the tree, where its default takes its
-//! place, and the rest is read again, until nothing is at fault any more.
+//! Serde stops at the first fault. So whatever is at fault is taken out of the tree, where its
+//! default takes its place, and the rest is read again, until nothing is at fault any more.
 
 use std::fmt;
 
@@ -43,8 +43,8 @@ impl Fault {
     }
 }
 
-/// Reads `tree` into a type all of whose keys have defaults. Returns what could be read, and all faults. The faulty parts are
-/// removed from the tree.
+/// Reads `tree` into a type all of whose keys have defaults. Returns what could be read, and all
+/// faults. The faulty parts are removed from the tree.
 pub(super) fn read<T: for<'de> Deserialize<'de> + Default>(tree: &mut Node) -> (T, Vec<Fault>) {
     let mut faults = Vec::new();
     loop {

@@ -60,7 +60,8 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Where a reader should look for this entry: at the value, or at the key where the value may fill pages.
+    /// Where a reader should look for this entry: at the value, or at the key where the value may
+    /// fill pages.
     pub(super) fn shown_at(&self) -> Place {
         match self.value.value {
             Value::Map(_) | Value::List(_) | Value::Null => self.key_place,
@@ -117,8 +118,8 @@ impl Node {
         }
     }
 
-    /// Where a reader should look for this value: collections are shown by their first key or item, because they
-    /// may fill pages.
+    /// Where a reader should look for this value: collections are shown by their first key or item,
+    /// because they may fill pages.
     pub(super) fn shown_at(&self) -> Place {
         match &self.value {
             Value::Map(entries) => entries.first().map_or(self.place, |entry| entry.key_place),
@@ -127,8 +128,8 @@ impl Node {
         }
     }
 
-    /// Follows a path such as `grpc.tcp` or `respond.hooks[2].program` as far as the document has it. Returns the
-    /// last part that is there, and where a reader should look for it.
+    /// Follows a path such as `grpc.tcp` or `respond.hooks[2].program` as far as the document has
+    /// it. Returns the last part that is there, and where a reader should look for it.
     pub(super) fn follow(&self, path: &str) -> Option<(&Self, Place)> {
         let mut node = self;
         let mut place = None;
@@ -162,8 +163,8 @@ impl Node {
         }
     }
 
-    /// Sets the value at a path of keys, making maps on the way. Where the document has something else than a map on the way,
-    /// it stays: that is reported when the document is read.
+    /// Sets the value at a path of keys, making maps on the way. Where the document has something
+    /// else than a map on the way, it stays: that is reported when the document is read.
     pub(super) fn set(&mut self, keys: &[&str], key_place: Place, value: Node) {
         let Some((key, rest)) = keys.split_first() else {
             *self = value;

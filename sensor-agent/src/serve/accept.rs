@@ -1,8 +1,8 @@
 //! Accepts connections, within bounds.
 //!
-//! A connection holds a permit as long as it lives, so that clients cannot use up our file descriptors; one that does not
-//! say within a few seconds what it wants is closed. Failing to accept (no descriptors left, a client that is gone
-//! already) never ends the listener.
+//! A connection holds a permit as long as it lives, so that clients cannot use up our file
+//! descriptors; one that does not say within a few seconds what it wants is closed. Failing to
+//! accept (no descriptors left, a client that is gone already) never ends the listener.
 
 use std::future::Future;
 use std::io;
@@ -21,8 +21,8 @@ use tonic::transport::server::Connected;
 
 use super::authority::AuthorityPatch;
 
-/// Connections of one listener at one time; more wait in the kernel's queue. Above the most subscribers that can be
-/// configured would be of no use, and each connection may hold several.
+/// Connections of one listener at one time; more wait in the kernel's queue. Above the most
+/// subscribers that can be configured would be of no use, and each connection may hold several.
 const CONNECTIONS_MAX: usize = 256;
 /// In which a client must have sent [`OPENING_BYTES`].
 const OPENING_TIMEOUT: Duration = Duration::from_secs(5);

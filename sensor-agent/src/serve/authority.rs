@@ -1,12 +1,14 @@
 //! Lets clients through that call our unix socket by its path.
 //!
-//! gRPC's C core (Python, Ruby, C++), Java and Swift put the socket's path into `:authority`, percent-encoded or not. HTTP does not
-//! allow that, and h2 answers with a protocol error (hyperium/h2#487, grpc/grpc#38142): no such client could
-//! read detections without a special option. As nothing here ever reads the authority, the bytes in it
-//! that are not allowed are replaced, one by one, before h2 sees them.
+//! gRPC's C core (Python, Ruby, C++), Java and Swift put the socket's path into `:authority`,
+//! percent-encoded or not. HTTP does not allow that, and h2 answers with a protocol error
+//! (hyperium/h2#487, grpc/grpc#38142): no such client could read detections without a special
+//! option. As nothing here ever reads the authority, the bytes in it that are not allowed are
+//! replaced, one by one, before h2 sees them.
 //!
-//! Invariant: the number of bytes never changes, so neither frames nor the tables of header compression are disturbed.
-//! Values with Huffman coding are left as they are; the clients in question do not use it here.
+//! Invariant: the number of bytes never changes, so neither frames nor the tables of header
+//! compression are disturbed. Values with Huffman coding are left as they are; the clients in
+//! question do not use it here.
 
 /// What every HTTP/2 connection begins with.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -16,7 +18,8 @@ const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const FLAG_PADDED: u8 = 0x8;
 const FLAG_PRIORITY: u8 = 0x20;
-/// The field in question, and its place in the static table (RFC 7541, appendix A). gRPC's C core writes the name out.
+/// The field in question, and its place in the static table (RFC 7541, appendix A). gRPC's C core
+/// writes the name out.
 const AUTHORITY: &[u8] = b":authority";
 const AUTHORITY_INDEX: u32 = 1;
 
@@ -324,7 +327,8 @@ mod tests {
         [&[0, 0, length, kind, flags, 0, 0, 0, 1][..], payload].concat()
     }
 
-    /// Literals between `:method: POST` by its index: an authority named by its index, one with its name written out, and
+    /// Literals between `:method: POST` by its index: an authority named by its index, one with its
+    /// name written out, and
     /// `:authorit`, which is another name.
     fn fields(authority: &str) -> Vec<u8> {
         let length = [u8::try_from(authority.len()).unwrap()];

@@ -1,4 +1,5 @@
-//! Clients in processes of their own: `sensor watch`, `sensor status`, and one in Python that shares no code with us.
+//! Clients in processes of their own: `sensor watch`, `sensor status`, and one in Python that
+//! shares no code with us.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

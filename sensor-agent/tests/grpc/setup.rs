@@ -39,7 +39,8 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// A server on a unix socket in a folder of its own, whose subscribers may have this many items waiting.
+    /// A server on a unix socket in a folder of its own, whose subscribers may have this many items
+    /// waiting.
     pub(crate) async fn new(queue_items_max: usize) -> Self {
         Self::with(queue_items_max, 8, |_, _| {}).await.unwrap()
     }
@@ -95,7 +96,8 @@ impl Setup {
         subscribe(self.channel().await, filter).await
     }
 
-    /// Publishes a detection of rule `Rule NUMBER`: warnings and notices in turn, each third in a container.
+    /// Publishes a detection of rule `Rule NUMBER`: warnings and notices in turn, each third in a
+    /// container.
     pub(crate) fn publish(&self, number: usize) {
         self.hub.publish(&Item::Detection(Arc::new(detection(number))));
     }
