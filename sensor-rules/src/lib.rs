@@ -16,6 +16,7 @@
 pub mod ast;
 pub mod check;
 pub mod compile;
+pub mod diagnostic;
 pub mod engine;
 pub mod error;
 mod eval;
@@ -26,6 +27,7 @@ pub mod format;
 mod ir;
 mod lex;
 pub mod limits;
+pub mod load;
 mod matcher;
 pub mod parse;
 pub mod priority;
