@@ -28,7 +28,10 @@ use crate::{
     respond::Responder,
     rules::{self, Rules},
     serve::{self, Server},
-    sink::{Encoder, Sinks, Target},
+    sink::{
+        Encoder,
+        writer::{Sinks, Target},
+    },
     state::{State, StateLimits, seed},
     stats::Stats,
     status::Live,
