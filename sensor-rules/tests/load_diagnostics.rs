@@ -224,13 +224,15 @@ fn structure() {
 fn not_yaml() {
     check(
         "- rule: a\n  desc: b: c\n",
-        &expect![[r"
-            error[LOAD_ERR_YAML_PARSE]: mapping values are not allowed in this context
+        &expect![[r#"
+            error[LOAD_ERR_YAML_PARSE]: yaml-cpp: error at line 2, column 10: illegal map value
              --> rules.yaml:2:10
               |
             2 |   desc: b: c
               |          ^
-        "]],
+              |
+              = help: text that holds `: ` must be quoted
+        "#]],
     );
     let mut files = Loader::new(LoadOptions::default());
     files.add_file("rules.yaml", b"- rule: \xff\n");
