@@ -224,7 +224,7 @@ fn structure() {
 fn not_yaml() {
     check(
         "- rule: a\n  desc: b: c\n",
-        &expect![[r#"
+        &expect![[r"
             error[LOAD_ERR_YAML_PARSE]: yaml-cpp: error at line 2, column 10: illegal map value
              --> rules.yaml:2:10
               |
@@ -232,7 +232,7 @@ fn not_yaml() {
               |          ^
               |
               = help: text that holds `: ` must be quoted
-        "#]],
+        "]],
     );
     let mut files = Loader::new(LoadOptions::default());
     files.add_file("rules.yaml", b"- rule: \xff\n");

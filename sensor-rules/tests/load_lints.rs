@@ -72,7 +72,7 @@ fn no_event_type() {
 #[test]
 fn expensive_on_hot_event() {
     check(
-        &rule("evt.type = open and fd.name contains x"),
+        &rule("evt.type = open and fd.name glob /x*"),
         &["expensive-on-hot-event 3"],
     );
     check(

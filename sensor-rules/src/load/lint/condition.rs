@@ -307,7 +307,7 @@ fn is_cheap_guard(check: &Check) -> bool {
     let about_event = field.name.starts_with("evt.type") || matches!(&*field.name, "evt.dir" | "evt.num");
     let cheap = matches!(
         check.op,
-        Op::Eq | Op::EqEq | Op::In | Op::StartsWith | Op::EndsWith | Op::Pmatch
+        Op::Eq | Op::EqEq | Op::In | Op::StartsWith | Op::EndsWith | Op::Contains | Op::Pmatch
     ) || check.op.is_order();
     cheap && !about_event
 }
