@@ -1,0 +1,230 @@
+//! Turns ring records into typed events.
+//!
+//! Input is whatever the kernel wrote, so nothing here is trusted: every length is checked before use and
+//! a bad record becomes a [`DecodeError`], never a panic.
+//!
+//! Invariant: decoding needs no state, copies no text and allocates nothing. Anything that needs the past
+//! belongs in `state`.
+
+mod plain;
+#[cfg(test)]
+mod tests;
+
+use sensor_common::{
+    LAYOUT_VERSION,
+    kind::Kind,
+    record::{self, Header, Span, flags},
+    syscall::Call,
+};
+
+/// Why a record was not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Fewer bytes than the header and the kind's fixed part need, or than the header says.
+    #[error("the record is cut: {have} of {need} bytes")]
+    Short {
+        /// Bytes there are.
+        have: usize,
+        /// Bytes there must be.
+        need: usize,
+    },
+    /// Another layout: the programs in the kernel are not this agent's.
+    #[error("the record has layout {0}, not {LAYOUT_VERSION}")]
+    Layout(u8),
+    /// No such kind.
+    #[error("the record is of the unknown kind {0}")]
+    Kind(u8),
+    /// A piece of the tail lies outside the record.
+    #[error("a piece of the tail lies outside the record")]
+    Span,
+}
+
+/// One decoded record; text is borrowed from it.
+#[derive(Clone, Debug)]
+pub struct Event<'a> {
+    /// Who, when, where.
+    pub header: Header,
+    /// What.
+    pub body: Body<'a>,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Body<'a> {
+    /// A process began.
+    Fork(Fork<'a>),
+    /// A process replaced its program.
+    Exec(Exec<'a>),
+    /// A process ended.
+    Exit(record::Exit),
+    /// A file was opened, or could not be.
+    Open(Open<'a>),
+    /// A socket was connected, or could not be.
+    Connect(Connect<'a>),
+    /// A process asked to trace another.
+    Ptrace(record::Ptrace),
+}
+
+/// A process began.
+#[derive(Clone, Debug)]
+pub struct Fork<'a> {
+    /// The fixed part.
+    pub fixed: record::Fork,
+    /// The child's cgroup, root first.
+    pub cgroup: &'a [u8],
+}
+
+/// A process replaced its program.
+#[derive(Clone, Debug)]
+pub struct Exec<'a> {
+    /// The fixed part.
+    pub fixed: record::Exec,
+    /// Resolved path of the program.
+    pub path: &'a [u8],
+    /// The name it was called by.
+    pub filename: &'a [u8],
+    /// Of a script, its interpreter's name.
+    pub interpreter: &'a [u8],
+    /// Arguments, each ended by a zero byte.
+    pub argv: &'a [u8],
+    /// Resolved working directory.
+    pub cwd: &'a [u8],
+    /// The cgroup, root first.
+    pub cgroup: &'a [u8],
+}
+
+/// A file was opened, or could not be.
+#[derive(Clone, Debug)]
+pub struct Open<'a> {
+    /// The fixed part.
+    pub fixed: record::Open,
+    /// Resolved path of the file; empty when the call failed.
+    pub path: &'a [u8],
+    /// The string that the caller gave.
+    pub given: &'a [u8],
+}
+
+/// A socket was connected, or could not be.
+#[derive(Clone, Debug)]
+pub struct Connect<'a> {
+    /// The fixed part.
+    pub fixed: record::Connect,
+    /// Resolved path of the peer's unix socket.
+    pub path: &'a [u8],
+    /// Address of the peer's unix socket.
+    pub given: &'a [u8],
+}
+
+impl<'a> Event<'a> {
+    /// Reads one record.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let header: Header = plain::read(bytes, 0)?;
+        if header.version != LAYOUT_VERSION {
+            return Err(DecodeError::Layout(header.version));
+        }
+        let need = header.len as usize;
+        if bytes.len() < need || need < size_of::<Header>() {
+            return Err(DecodeError::Short { have: bytes.len(), need });
+        }
+        let record = &bytes[..need];
+        let kind = Kind::from_number(header.kind).ok_or(DecodeError::Kind(header.kind))?;
+        let body = match kind {
+            Kind::Fork => Body::Fork(fork(record)?),
+            Kind::Exec => Body::Exec(exec(record)?),
+            Kind::Exit => Body::Exit(fixed(record)?),
+            Kind::Open => Body::Open(open(record)?),
+            Kind::Connect => Body::Connect(connect(record)?),
+            Kind::Ptrace => Body::Ptrace(fixed(record)?),
+        };
+        Ok(Self { header, body })
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self.body {
+            Body::Fork(_) => Kind::Fork,
+            Body::Exec(_) => Kind::Exec,
+            Body::Exit(_) => Kind::Exit,
+            Body::Open(_) => Kind::Open,
+            Body::Connect(_) => Kind::Connect,
+            Body::Ptrace(_) => Kind::Ptrace,
+        }
+    }
+
+    /// The system call, where it came from one that has a number of its own.
+    #[must_use]
+    pub fn call(&self) -> Call {
+        let number = match &self.body {
+            Body::Open(open) => open.fixed.call,
+            Body::Connect(connect) => connect.fixed.call,
+            Body::Ptrace(_) => return Call::Ptrace,
+            Body::Fork(_) | Body::Exec(_) | Body::Exit(_) => return Call::None,
+        };
+        u8::try_from(number).map_or(Call::None, Call::from_number)
+    }
+
+    /// Whether the record carries one of these [`flags`].
+    #[must_use]
+    pub fn has(&self, wanted: u32) -> bool {
+        self.header.flags & wanted != 0
+    }
+
+    /// The thread's name.
+    #[must_use]
+    pub fn comm(&self) -> &[u8] {
+        let comm = &self.header.comm;
+        &comm[..memchr::memchr(0, comm).unwrap_or(comm.len())]
+    }
+
+    /// Whether the call was made by 32-bit code.
+    #[must_use]
+    pub fn is_compat(&self) -> bool {
+        self.has(flags::COMPAT)
+    }
+}
+
+/// The part behind the header.
+fn fixed<T: plain::Plain>(record: &[u8]) -> Result<T, DecodeError> {
+    plain::read(record, size_of::<Header>())
+}
+
+/// A piece of the tail.
+fn piece(record: &[u8], span: Span) -> Result<&[u8], DecodeError> {
+    if span.len == 0 {
+        return Ok(&[]);
+    }
+    let begin = usize::from(span.offset);
+    record.get(begin..begin + usize::from(span.len)).ok_or(DecodeError::Span)
+}
+
+fn fork(record: &[u8]) -> Result<Fork<'_>, DecodeError> {
+    let fixed: record::Fork = fixed(record)?;
+    Ok(Fork { cgroup: piece(record, fixed.cgroup)?, fixed })
+}
+
+fn exec(record: &[u8]) -> Result<Exec<'_>, DecodeError> {
+    let fixed: record::Exec = fixed(record)?;
+    Ok(Exec {
+        path: piece(record, fixed.path)?,
+        filename: piece(record, fixed.filename)?,
+        interpreter: piece(record, fixed.interpreter)?,
+        argv: piece(record, fixed.argv)?,
+        cwd: piece(record, fixed.cwd)?,
+        cgroup: piece(record, fixed.cgroup)?,
+        fixed,
+    })
+}
+
+fn open(record: &[u8]) -> Result<Open<'_>, DecodeError> {
+    let fixed: record::Open = fixed(record)?;
+    Ok(Open { path: piece(record, fixed.path)?, given: piece(record, fixed.given)?, fixed })
+}
+
+fn connect(record: &[u8]) -> Result<Connect<'_>, DecodeError> {
+    let fixed: record::Connect = fixed(record)?;
+    Ok(Connect { path: piece(record, fixed.path)?, given: piece(record, fixed.given)?, fixed })
+}

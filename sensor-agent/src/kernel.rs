@@ -1,0 +1,10 @@
+//! The kernel side: what it has, loading, attaching, reading.
+//!
+//! Invariant: this is the only place that knows aya.
+
+pub mod attach;
+pub mod btf;
+pub mod counters;
+pub mod fields;
+pub mod load;
+pub mod ring;

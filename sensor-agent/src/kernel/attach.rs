@@ -1,0 +1,176 @@
+//! Attaching, and what is attached.
+
+use aya::{
+    maps::{Array, MapData, PerCpuArray, PerCpuHashMap, RingBuf},
+    programs::{BtfTracePoint, ProgramError, tp_btf::BtfTracePointLinkId},
+};
+use sensor_common::{
+    kind::Kind,
+    syscall::{Call, Handler, Route},
+};
+
+use super::{
+    counters::Counters,
+    fields::MissingField,
+    load::{self, DISPATCHER, LIFECYCLE, LoadError, LoadOptions, Loaded, ProgramSpec, take_map},
+};
+
+/// [`Route`] as a map's value.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct RouteValue(Route);
+
+// SAFETY: four bytes; every bit pattern is a value.
+unsafe impl aya::Pod for RouteValue {}
+
+/// A hook and whether it is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookStatus {
+    /// As the kernel names it.
+    pub name: String,
+    /// Whether it is attached.
+    pub attached: bool,
+    /// What it gives.
+    pub kinds: Vec<Kind>,
+    /// Why it is not attached; empty when it is.
+    pub reason: String,
+}
+
+/// The kernel side, loaded. Dropping it detaches everything.
+pub struct Probes {
+    loaded: Loaded,
+    routes: Array<MapData, RouteValue>,
+    dispatcher: Option<BtfTracePointLinkId>,
+    lifecycle_attached: bool,
+    calls: Vec<Call>,
+}
+
+/// What reads the kernel side.
+pub struct Readers {
+    /// Fork, exec, exit.
+    pub lifecycle: RingBuf<MapData>,
+    /// Everything else.
+    pub activity: RingBuf<MapData>,
+    /// What was counted.
+    pub counters: Counters,
+}
+
+impl Probes {
+    /// Loads the programs and gives the readers of what they send; nothing is attached yet.
+    pub fn load(options: &LoadOptions) -> Result<(Self, Readers), LoadError> {
+        let mut loaded = load::load(options)?;
+        let ebpf = &mut loaded.ebpf;
+        let readers = Readers {
+            lifecycle: RingBuf::try_from(take_map(ebpf, "LIFECYCLE")?)?,
+            activity: RingBuf::try_from(take_map(ebpf, "ACTIVITY")?)?,
+            counters: Counters {
+                kinds: PerCpuArray::try_from(take_map(ebpf, "COUNTERS")?)?,
+                losses: PerCpuHashMap::try_from(take_map(ebpf, "LOSSES")?)?,
+            },
+        };
+        let routes = Array::try_from(take_map(ebpf, "ROUTES")?)?;
+        let probes =
+            Self { loaded, routes, dispatcher: None, lifecycle_attached: false, calls: Vec::new() };
+        Ok((probes, readers))
+    }
+
+    /// Begins to report processes.
+    pub fn attach_lifecycle(&mut self) -> Result<(), LoadError> {
+        for spec in LIFECYCLE {
+            self.program(spec)?.attach().map_err(|source| LoadError::Program { program: spec.name, source })?;
+        }
+        self.lifecycle_attached = true;
+        Ok(())
+    }
+
+    /// Reports these system calls and no others; with none, system calls cost nothing.
+    pub fn set_calls(&mut self, calls: &[Call]) -> Result<(), LoadError> {
+        let mut table = vec![Route::default(); sensor_common::limits::SYSCALLS_MAX as usize];
+        for call in calls {
+            let handler = call.handler() as u8;
+            if let Some(number) = call.number_64() {
+                table[number as usize].call_64 = *call as u8;
+                table[number as usize].handler_64 = handler;
+            }
+            if let Some(number) = call.number_32() {
+                table[number as usize].call_32 = *call as u8;
+                table[number as usize].handler_32 = handler;
+            }
+        }
+        for (number, route) in (0..).zip(table) {
+            self.routes.set(number, RouteValue(route), 0)?;
+        }
+        self.calls = calls.to_vec();
+        match (calls.is_empty(), self.dispatcher.take()) {
+            (false, None) => {
+                let link = self.program(DISPATCHER)?.attach().map_err(refused)?;
+                self.dispatcher = Some(link);
+            }
+            (true, Some(link)) => self.program(DISPATCHER)?.detach(link).map_err(refused)?,
+            (_, unchanged) => self.dispatcher = unchanged,
+        }
+        Ok(())
+    }
+
+    /// Stops reporting; what is in the rings stays there to be read.
+    pub fn detach(&mut self) -> Result<(), LoadError> {
+        self.set_calls(&[])?;
+        for spec in LIFECYCLE {
+            self.program(spec)?.unload().map_err(|source| LoadError::Program { program: spec.name, source })?;
+        }
+        self.lifecycle_attached = false;
+        Ok(())
+    }
+
+    /// Fields that this kernel lacks.
+    #[must_use]
+    pub fn missing_fields(&self) -> &[MissingField] {
+        &self.loaded.missing
+    }
+
+    /// Every hook, in use or not.
+    #[must_use]
+    pub fn hooks(&self) -> Vec<HookStatus> {
+        let mut hooks: Vec<_> = LIFECYCLE
+            .iter()
+            .zip([Kind::Fork, Kind::Exec, Kind::Exit])
+            .map(|(spec, kind)| HookStatus {
+                name: format!("tp_btf/{}", spec.tracepoint),
+                attached: self.lifecycle_attached,
+                kinds: vec![kind],
+                reason: if self.lifecycle_attached { String::new() } else { "not started".into() },
+            })
+            .collect();
+        let mut kinds: Vec<_> = self.calls.iter().filter_map(|call| kind_of(*call)).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let attached = self.dispatcher.is_some();
+        hooks.push(HookStatus {
+            name: format!("tp_btf/{}", DISPATCHER.tracepoint),
+            attached,
+            kinds,
+            reason: if attached { String::new() } else { "no loaded rule needs a system call".into() },
+        });
+        hooks
+    }
+
+    fn program(&mut self, spec: ProgramSpec) -> Result<&mut BtfTracePoint, LoadError> {
+        let program = self.loaded.ebpf.program_mut(spec.name).ok_or(LoadError::Absent(spec.name))?;
+        program.try_into().map_err(|source| LoadError::Program { program: spec.name, source })
+    }
+}
+
+fn refused(source: ProgramError) -> LoadError {
+    LoadError::Program { program: DISPATCHER.name, source }
+}
+
+/// The kind of event that a call becomes.
+#[must_use]
+pub fn kind_of(call: Call) -> Option<Kind> {
+    match call.handler() {
+        Handler::None => None,
+        Handler::Open => Some(Kind::Open),
+        Handler::Connect => Some(Kind::Connect),
+        Handler::Ptrace => Some(Kind::Ptrace),
+    }
+}

@@ -1,0 +1,202 @@
+//! Loading: from the embedded object to programs in the kernel, set up for this kernel.
+
+use std::path::{Path, PathBuf};
+
+use aya::{
+    Btf as AyaBtf, Ebpf, EbpfError, EbpfLoader, Endianness,
+    maps::{Map, MapData, MapError, PerCpuHashMap, ProgramArray},
+    programs::{BtfTracePoint, ProgramError},
+};
+use sensor_common::{
+    counters::{LossCause, LossKey},
+    kind::Kind,
+    syscall::Handler,
+};
+
+use super::{
+    btf::{Btf, BtfError, VMLINUX},
+    counters::LossMapKey,
+    fields::{self, MissingField, Offsets},
+};
+
+/// The programs, compiled by the build script.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("SENSOR_EBPF_OBJECT"));
+
+/// What the kernel side is told before it is loaded.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// A BTF file, for kernels that show none.
+    pub btf: Option<PathBuf>,
+    /// Size of the ring of fork, exec and exit: a power of two, in bytes.
+    pub lifecycle_ring_bytes: u32,
+    /// Size of the ring of everything else: a power of two, in bytes.
+    pub activity_ring_bytes: u32,
+    /// Leave out calls that failed.
+    pub drop_failed: bool,
+    /// The process whose own events are left out.
+    pub agent_tgid: u32,
+}
+
+/// Why the programs could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The kernel's types cannot be had.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// The kernel's types lack fields without which nothing works.
+    #[error("this kernel lacks fields that every event needs: {0}")]
+    Fields(String),
+    /// The kernel said no.
+    #[error("the kernel does not let this process load eBPF programs: run it as root, or with CAP_BPF and CAP_PERFMON ({0})")]
+    NotPermitted(String),
+    /// The object or a map was refused.
+    #[error("cannot load the eBPF object: {0}")]
+    Object(#[from] EbpfError),
+    /// A map was refused.
+    #[error("cannot set up an eBPF map: {0}")]
+    Map(#[from] MapError),
+    /// A program was refused.
+    #[error("the kernel refused the program {program}: {source}")]
+    Program {
+        /// Its name in the object.
+        program: &'static str,
+        /// What the kernel said, with the verifier's log.
+        source: ProgramError,
+    },
+    /// The object in this binary lacks a part: a build fault.
+    #[error("the embedded eBPF object has no {0}")]
+    Absent(&'static str),
+    /// aya could not read the types.
+    #[error("cannot read the kernel's types: {0}")]
+    AyaBtf(#[from] aya::BtfError),
+}
+
+/// A program of the object: its name there, and the tracepoint it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramSpec {
+    /// Name in the object.
+    pub name: &'static str,
+    /// Tracepoint.
+    pub tracepoint: &'static str,
+}
+
+/// Processes: always attached.
+pub const LIFECYCLE: [ProgramSpec; 3] = [
+    ProgramSpec { name: "sched_process_fork", tracepoint: "sched_process_fork" },
+    ProgramSpec { name: "sched_process_exec", tracepoint: "sched_process_exec" },
+    ProgramSpec { name: "sched_process_exit", tracepoint: "sched_process_exit" },
+];
+
+/// The dispatcher at the exit of system calls: attached while a rule needs it.
+pub const DISPATCHER: ProgramSpec = ProgramSpec { name: "sys_exit", tracepoint: "sys_exit" };
+
+/// What the dispatcher goes on to.
+const HANDLERS: [(ProgramSpec, Handler); 3] = [
+    (ProgramSpec { name: "exit_open", tracepoint: "sys_exit" }, Handler::Open),
+    (ProgramSpec { name: "exit_connect", tracepoint: "sys_exit" }, Handler::Connect),
+    (ProgramSpec { name: "exit_ptrace", tracepoint: "sys_exit" }, Handler::Ptrace),
+];
+
+/// Programs and maps in the kernel, none of them attached.
+pub(super) struct Loaded {
+    pub(super) ebpf: Ebpf,
+    pub(super) missing: Vec<MissingField>,
+    /// Kept here, since the kernel empties a program array nobody holds.
+    pub(super) _handlers: ProgramArray<MapData>,
+}
+
+/// Loads everything.
+pub(super) fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
+    let path = options.btf.as_deref().unwrap_or_else(|| Path::new(VMLINUX));
+    let (offsets, v1_subsystem) = offsets(path)?;
+    let essential: Vec<_> = offsets.missing.iter().filter(|field| field.without.is_none()).collect();
+    if !essential.is_empty() {
+        return Err(LoadError::Fields(essential.iter().map(|field| field.name).collect::<Vec<_>>().join(", ")));
+    }
+    let types = AyaBtf::parse_file(path, Endianness::default())?;
+    let want_failed = u32::from(!options.drop_failed);
+    let mut ebpf = EbpfLoader::new()
+        .btf(Some(&types))
+        .override_global("KERNEL_OFFSETS", &offsets.values[..], true)
+        .override_global("INODE_BYTES", &offsets.inode_bytes, true)
+        .override_global("CGROUP_V1_SUBSYS", &v1_subsystem, true)
+        .override_global("AGENT_TGID", &options.agent_tgid, true)
+        .override_global("WANT_FAILED", &want_failed, true)
+        .map_max_entries("LIFECYCLE", options.lifecycle_ring_bytes)
+        .map_max_entries("ACTIVITY", options.activity_ring_bytes)
+        .load(OBJECT)
+        .map_err(not_permitted)?;
+    for spec in LIFECYCLE.into_iter().chain([DISPATCHER]) {
+        load_program(&mut ebpf, spec, &types)?;
+    }
+    let mut handlers = ProgramArray::try_from(take_map(&mut ebpf, "HANDLERS")?)?;
+    for (spec, handler) in HANDLERS {
+        let program = load_program(&mut ebpf, spec, &types)?;
+        let fd = program.fd().map_err(|source| LoadError::Program { program: spec.name, source })?;
+        handlers.set(handler as u32, fd, 0)?;
+    }
+    reserve_loss_entries(&mut ebpf)?;
+    Ok(Loaded { ebpf, missing: offsets.missing, _handlers: handlers })
+}
+
+/// What our own reader of BTF says; its copy of the types is gone when this returns.
+fn offsets(path: &Path) -> Result<(Offsets, u32), LoadError> {
+    let btf = Btf::from_file(path)?;
+    let own_cgroups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    Ok((fields::resolve(&btf)?, fields::v1_subsystem(&btf, &own_cgroups)?))
+}
+
+fn load_program<'a>(
+    ebpf: &'a mut Ebpf,
+    spec: ProgramSpec,
+    types: &AyaBtf,
+) -> Result<&'a mut BtfTracePoint, LoadError> {
+    let program: &mut BtfTracePoint = ebpf
+        .program_mut(spec.name)
+        .ok_or(LoadError::Absent(spec.name))?
+        .try_into()
+        .map_err(|source| LoadError::Program { program: spec.name, source })?;
+    program.load(spec.tracepoint, types).map_err(|source| match &source {
+        ProgramError::LoadError { io_error, verifier_log }
+            if io_error.kind() == std::io::ErrorKind::PermissionDenied && verifier_log.to_string().is_empty() =>
+        {
+            LoadError::NotPermitted(io_error.to_string())
+        }
+        _ => LoadError::Program { program: spec.name, source },
+    })?;
+    Ok(program)
+}
+
+/// A map of the object, which must be there.
+pub(super) fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {
+    ebpf.take_map(name).ok_or(LoadError::Absent(name))
+}
+
+/// Losses of cgroups that no longer fit into the map are counted under id 0, so that entry must exist.
+fn reserve_loss_entries(ebpf: &mut Ebpf) -> Result<(), LoadError> {
+    let map = ebpf.map_mut("LOSSES").ok_or(LoadError::Absent("LOSSES"))?;
+    let mut losses: PerCpuHashMap<_, LossMapKey, u64> = PerCpuHashMap::try_from(map)?;
+    let cpus = aya::util::nr_cpus().map_err(|(_, error)| MapError::IoError(error))?;
+    for kind in Kind::ALL {
+        for cause in [LossCause::RingFull, LossCause::ScratchBusy] {
+            let key = LossKey { cgroup_id: 0, kind: kind as u32, cause: cause as u32 };
+            let zeros = aya::maps::PerCpuValues::try_from(vec![0_u64; cpus]).map_err(MapError::IoError)?;
+            losses.insert(LossMapKey(key), zeros, 0)?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells a refusal for want of rights from all other faults.
+fn not_permitted(error: EbpfError) -> LoadError {
+    let mut source: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<std::io::Error>()
+            && io.kind() == std::io::ErrorKind::PermissionDenied
+        {
+            return LoadError::NotPermitted(io.to_string());
+        }
+        source = cause.source();
+    }
+    LoadError::Object(error)
+}

@@ -1,0 +1,307 @@
+//! The record: bytes in a ring.
+//!
+//! A record is a [`Header`], the fixed part of its kind, and a tail. The fixed part names pieces of the
+//! tail by [`Span`]s, counted from the record's first byte. Numbers have the machine's own byte order: a
+//! record never leaves the machine. Only the bytes in use are sent.
+
+use crate::limits::TAIL_OFFSET_MAX;
+
+/// A piece of the tail; `len` 0 means there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Span {
+    /// From the record's first byte.
+    pub offset: u16,
+    /// In bytes.
+    pub len: u16,
+}
+
+/// Facts about a record that a reader must know before trusting it.
+pub mod flags {
+    /// The caller is a 32-bit one.
+    pub const COMPAT: u32 = 1 << 0;
+    /// argv is cut: its head and its tail are kept.
+    pub const ARGV_TRUNCATED: u32 = 1 << 1;
+    /// argv could not be read.
+    pub const ARGV_UNREADABLE: u32 = 1 << 2;
+    /// A path is deeper or longer than is walked.
+    pub const PATH_TRUNCATED: u32 = 1 << 3;
+    /// The path does not lead to the root of a mount namespace: a memfd, a pipe, an unmounted tree.
+    pub const PATH_DETACHED: u32 = 1 << 4;
+    /// The working directory's path is cut.
+    pub const CWD_TRUNCATED: u32 = 1 << 5;
+    /// The cgroup's path is cut.
+    pub const CGROUP_TRUNCATED: u32 = 1 << 6;
+    /// What the caller gave could not be read.
+    pub const GIVEN_UNREADABLE: u32 = 1 << 7;
+    /// What the caller gave is cut.
+    pub const GIVEN_TRUNCATED: u32 = 1 << 8;
+    /// The peer's address is the caller's word: the socket no longer has it.
+    pub const ADDRESS_FROM_CALLER: u32 = 1 << 9;
+    /// The file has no name left (`i_nlink` is 0).
+    pub const DELETED: u32 = 1 << 10;
+    /// The file is a memfd.
+    pub const MEMFD: u32 = 1 << 11;
+    /// The file is in the upper layer of an overlay: written since the image was made.
+    pub const UPPER_LAYER: u32 = 1 << 12;
+    /// The file is on an overlay, in a lower layer.
+    pub const LOWER_LAYER: u32 = 1 << 13;
+    /// The program was started through an interpreter line (`#!`) or a registered format.
+    pub const INTERPRETED: u32 = 1 << 14;
+    /// This open made the file.
+    pub const CREATED: u32 = 1 << 15;
+    /// The opened file could not be found in the table of open files any more.
+    pub const FILE_RACED: u32 = 1 << 16;
+    /// The tail had no room for every piece.
+    pub const TAIL_FULL: u32 = 1 << 17;
+
+    /// Those that make a record count as truncated.
+    pub const TRUNCATED: u32 = ARGV_TRUNCATED
+        | ARGV_UNREADABLE
+        | PATH_TRUNCATED
+        | CWD_TRUNCATED
+        | CGROUP_TRUNCATED
+        | GIVEN_UNREADABLE
+        | GIVEN_TRUNCATED
+        | FILE_RACED
+        | TAIL_FULL;
+}
+
+/// What every record begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Header {
+    /// All of the record, in bytes.
+    pub len: u32,
+    /// [`LAYOUT_VERSION`](crate::LAYOUT_VERSION).
+    pub version: u8,
+    /// A [`Kind`](crate::kind::Kind)'s number.
+    pub kind: u8,
+    /// The CPU that wrote it.
+    pub cpu: u16,
+    /// Counts the records that this CPU wrote to this ring, lost ones too: a gap is a loss.
+    pub sequence: u64,
+    /// When it happened, in nanoseconds after boot (`CLOCK_BOOTTIME`).
+    pub time_ns: u64,
+    /// When the process began, in nanoseconds after boot. With `tgid`, the process's key.
+    pub start_time_ns: u64,
+    /// The process's cgroup: in the v2 hierarchy, or where it is at v2's root, in the v1 hierarchy that
+    /// the agent chose.
+    pub cgroup_id: u64,
+    /// Process id, in the initial pid namespace.
+    pub tgid: u32,
+    /// Thread id, in the initial pid namespace.
+    pub tid: u32,
+    /// Real user id, in the initial user namespace.
+    pub uid: u32,
+    /// Real group id, in the initial user namespace.
+    pub gid: u32,
+    /// [`flags`].
+    pub flags: u32,
+    /// Filler.
+    pub reserved: u32,
+    /// The thread's name, padded with zeros.
+    pub comm: [u8; 16],
+}
+
+/// A file's identity, as its inode tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct FileId {
+    /// `i_ino`
+    pub inode: u64,
+    /// `s_dev`, the kernel's encoding: major << 20 | minor.
+    pub device: u32,
+    /// `i_mode`: type and permissions.
+    pub mode: u32,
+    /// `i_uid`, in the initial user namespace.
+    pub uid: u32,
+    /// `i_nlink`
+    pub links: u32,
+    /// Change time, nanoseconds since 1970.
+    pub ctime_ns: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime_ns: u64,
+}
+
+/// Identities of a process that change rarely; sent with fork and exec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Identity {
+    /// The parent's process id (`real_parent`).
+    pub parent_tgid: u32,
+    /// The process's id in its own pid namespace.
+    pub vpid: u32,
+    /// The parent's start time, in nanoseconds after boot.
+    pub parent_start_time_ns: u64,
+    /// Effective capabilities.
+    pub cap_effective: u64,
+    /// Permitted capabilities.
+    pub cap_permitted: u64,
+    /// Inheritable capabilities.
+    pub cap_inheritable: u64,
+    /// Effective user id.
+    pub euid: u32,
+    /// Effective group id.
+    pub egid: u32,
+    /// Saved user id.
+    pub suid: u32,
+    /// Saved group id.
+    pub sgid: u32,
+    /// Audit user id; `u32::MAX` when it was never set.
+    pub loginuid: u32,
+    /// The session's leader, in the initial pid namespace.
+    pub sid: u32,
+    /// The process group's leader, in the initial pid namespace.
+    pub pgid: u32,
+    /// The controlling terminal's device number as /proc/PID/stat prints it; 0 for none.
+    pub tty: u32,
+    /// Inode numbers of the namespaces: mount, pid, network, user.
+    pub mount_ns: u32,
+    /// Pid namespace.
+    pub pid_ns: u32,
+    /// Network namespace.
+    pub net_ns: u32,
+    /// User namespace.
+    pub user_ns: u32,
+}
+
+/// Fixed part of [`Kind::Exec`](crate::kind::Kind::Exec).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Exec {
+    /// The process, in its new identities.
+    pub identity: Identity,
+    /// The program file that runs: of a script, its interpreter.
+    pub file: FileId,
+    /// `argc` as the kernel counted it.
+    pub argc: u32,
+    /// All of argv, in bytes, before any cut.
+    pub argv_len: u32,
+    /// Where in `argv` the kept tail begins; `argv.len` when nothing is cut.
+    pub argv_tail_at: u32,
+    /// 1 when the file was named by a descriptor (`execveat`, `fexecve`).
+    pub by_descriptor: u32,
+    /// Resolved path of `file`.
+    pub path: Span,
+    /// The name that the program was called by.
+    pub filename: Span,
+    /// The interpreter's name, as the last `#!` line gives it.
+    pub interpreter: Span,
+    /// Arguments, each ended by a zero byte.
+    pub argv: Span,
+    /// Resolved working directory.
+    pub cwd: Span,
+    /// The cgroup's path, root first.
+    pub cgroup: Span,
+}
+
+/// Fixed part of [`Kind::Fork`](crate::kind::Kind::Fork). The header tells of the child.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Fork {
+    /// The child.
+    pub identity: Identity,
+    /// The child's cgroup's path, root first.
+    pub cgroup: Span,
+    /// Filler.
+    pub reserved: u32,
+}
+
+/// Fixed part of [`Kind::Exit`](crate::kind::Kind::Exit).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Exit {
+    /// `exit_code`: status << 8 | signal.
+    pub code: u32,
+    /// Filler.
+    pub reserved: u32,
+}
+
+/// Fixed part of [`Kind::Open`](crate::kind::Kind::Open).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Open {
+    /// The file that was opened; zeros when the call failed.
+    pub file: FileId,
+    /// The descriptor, or a negated `errno`.
+    pub result: i64,
+    /// `O_*` as the caller gave them.
+    pub flags_given: u64,
+    /// The caller's mode for a new file.
+    pub mode_given: u32,
+    /// `f_flags` of the open file.
+    pub file_flags: u32,
+    /// The directory's descriptor the caller gave, `AT_FDCWD` where there is none.
+    pub dirfd: i32,
+    /// A [`Call`](crate::syscall::Call)'s number.
+    pub call: u32,
+    /// Resolved path of the file; none when the call failed.
+    pub path: Span,
+    /// The string that the caller gave.
+    pub given: Span,
+}
+
+/// Fixed part of [`Kind::Connect`](crate::kind::Kind::Connect).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Connect {
+    /// 0, or a negated `errno`.
+    pub result: i64,
+    /// The socket's descriptor.
+    pub fd: i32,
+    /// `AF_*` of the socket.
+    pub family: u16,
+    /// `SOCK_*`
+    pub socket_type: u16,
+    /// `IPPROTO_*`
+    pub protocol: u16,
+    /// Local port, host order.
+    pub local_port: u16,
+    /// Remote port, host order.
+    pub remote_port: u16,
+    /// `AF_*` of the address: that of the caller's where it came from there.
+    pub address_family: u16,
+    /// IPv4 in the first four bytes, or IPv6.
+    pub local_address: [u8; 16],
+    /// IPv4 in the first four bytes, or IPv6.
+    pub remote_address: [u8; 16],
+    /// The network namespace's inode number.
+    pub net_ns: u32,
+    /// A [`Call`](crate::syscall::Call)'s number.
+    pub call: u32,
+    /// Resolved path of the peer's unix socket.
+    pub path: Span,
+    /// Address of the unix socket as the peer was bound to it, or else as the caller gave it; an abstract
+    /// name begins with a zero byte.
+    pub given: Span,
+}
+
+/// Fixed part of [`Kind::Ptrace`](crate::kind::Kind::Ptrace).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Ptrace {
+    /// 0, or a negated `errno`.
+    pub result: i64,
+    /// `PTRACE_*`
+    pub request: u64,
+    /// The other process, in the caller's pid namespace.
+    pub pid: u32,
+    /// Filler.
+    pub reserved: u32,
+}
+
+const _: () = {
+    assert!(size_of::<Header>() == 80);
+    assert!(size_of::<FileId>() == 40);
+    assert!(size_of::<Identity>() == 88);
+    assert!(size_of::<Exec>() == 168);
+    assert!(size_of::<Fork>() == 96);
+    assert!(size_of::<Exit>() == 8);
+    assert!(size_of::<Open>() == 80);
+    assert!(size_of::<Connect>() == 72);
+    assert!(size_of::<Ptrace>() == 24);
+    // Spans are u16, so a tail must not reach further.
+    assert!(crate::limits::RECORD_BYTES_MAX <= u16::MAX as usize);
+    assert!(TAIL_OFFSET_MAX.is_power_of_two());
+};

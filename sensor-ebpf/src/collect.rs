@@ -1,0 +1,9 @@
+//! Collectors: kernel objects in, a record out. None of them cares which hook called it.
+
+pub(crate) mod connect;
+pub(crate) mod exec;
+pub(crate) mod exit;
+pub(crate) mod fork;
+pub(crate) mod open;
+pub(crate) mod ptrace;
+pub(crate) mod text;

@@ -1,0 +1,197 @@
+//! Reads a connected socket: both ends as the socket has them.
+//!
+//! A call that failed leaves the socket without a peer; then the address is the caller's word, and the
+//! record says so.
+
+use sensor_common::{
+    kernel_fields::KernelField as F,
+    kind::Kind,
+    record::{Connect, flags},
+    syscall::Call,
+};
+
+use super::text;
+use crate::{
+    emit,
+    kernel::{Kernel, file, path},
+    probe::arguments::Arguments,
+    scratch::Scratch,
+};
+
+/// `include/linux/socket.h`
+const AF_UNIX: u16 = 1;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+/// The call goes on in the background (`include/uapi/asm-generic/errno.h`).
+const EINPROGRESS: i64 = -115;
+/// `S_IFMT`, `S_IFSOCK` (`include/uapi/linux/stat.h`)
+const S_IFMT: u16 = 0o170_000;
+const S_IFSOCK: u16 = 0o140_000;
+/// Room of an address that the caller gives: `sizeof(struct sockaddr_un)`.
+const ADDRESS_BYTES_MAX: u64 = 110;
+
+/// The socket behind a descriptor, with the caller's address and its length.
+struct Request {
+    fd: i32,
+    address: u64,
+    address_len: u64,
+}
+
+/// Takes the request out of the call's arguments. Those of the 32-bit `socketcall` lie in the caller's
+/// memory, three words.
+#[inline(always)]
+fn request(call: Call, arguments: &Arguments) -> Option<Request> {
+    let [first, second, third, _] = arguments.first_four();
+    if !matches!(call, Call::SocketCall) {
+        return Some(Request { fd: first as i32, address: second, address_len: third });
+    }
+    let mut words = [0_u32; 3];
+    // SAFETY: the helper checks the source, and writes 12 bytes to our own.
+    let read = unsafe {
+        aya_ebpf::helpers::generated::bpf_probe_read_user(
+            words.as_mut_ptr().cast(),
+            12,
+            second as *const core::ffi::c_void,
+        )
+    };
+    if read != 0 {
+        return None;
+    }
+    Some(Request { fd: words[0] as i32, address: u64::from(words[1]), address_len: u64::from(words[2]) })
+}
+
+/// The socket behind a descriptor.
+#[inline(always)]
+fn socket(task: Kernel, fd: i32) -> Option<Kernel> {
+    let file = file::by_descriptor(task, fd as u32 as u64)?;
+    let mode: u16 = file.follow(F::file_f_inode)?.read(F::inode_i_mode)?;
+    if mode & S_IFMT != S_IFSOCK {
+        return None;
+    }
+    file.follow(F::file_private_data)
+}
+
+/// Sends a connect record.
+#[inline(always)]
+pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i64) {
+    let Some(mut scratch) = emit::begin::<Connect>(task, Kind::Connect) else { return };
+    emit::describe_current(&mut scratch, task);
+    if arguments.compat {
+        scratch.flag(flags::COMPAT);
+    }
+    let request = request(call, arguments).unwrap_or(Request { fd: -1, address: 0, address_len: 0 });
+    let fixed = scratch.fixed::<Connect>();
+    *fixed = Connect::default();
+    fixed.result = result;
+    fixed.fd = request.fd;
+    fixed.call = call as u32;
+    if let Some(socket) = socket(task, request.fd) {
+        fixed.socket_type = socket.read_or_default(F::socket_type);
+        if let Some(sock) = socket.follow(F::socket_sk) {
+            ends(&mut scratch, sock, &request, result);
+        }
+    } else {
+        scratch.flag(flags::FILE_RACED);
+    }
+    emit::send(scratch, task, Kind::Connect);
+}
+
+/// Both ends of the socket.
+#[inline(always)]
+fn ends(scratch: &mut Scratch, sock: Kernel, request: &Request, result: i64) {
+    let family: u16 = sock.read_or_default(F::sock_family);
+    let fixed = scratch.fixed::<Connect>();
+    fixed.family = family;
+    fixed.address_family = family;
+    fixed.protocol = sock.read_or_default(F::sock_protocol);
+    if let Some(net) = sock.follow(F::sock_net) {
+        fixed.net_ns = net.read_or_default(F::net_inum);
+    }
+    let connected = result == 0 || result == EINPROGRESS;
+    if family == AF_INET || family == AF_INET6 {
+        inet(fixed, sock, family);
+        if !connected || fixed.remote_port == 0 {
+            caller_address(scratch, request);
+        }
+    } else if family == AF_UNIX && !(connected && unix_peer(scratch, sock)) {
+        scratch.flag(flags::ADDRESS_FROM_CALLER);
+        let len = bounded_address_len(request.address_len);
+        if len > 2 {
+            let span = text::append_user_bytes(scratch, request.address + 2, len - 2, flags::GIVEN_UNREADABLE);
+            scratch.fixed::<Connect>().given = span;
+        }
+    }
+}
+
+#[inline(always)]
+fn bounded_address_len(len: u64) -> u64 {
+    if len > ADDRESS_BYTES_MAX { ADDRESS_BYTES_MAX } else { len }
+}
+
+/// The ends of an internet socket.
+#[inline(always)]
+fn inet(fixed: &mut Connect, sock: Kernel, family: u16) {
+    fixed.local_port = sock.read_or_default(F::sock_num);
+    fixed.remote_port = u16::from_be(sock.read_or_default(F::sock_dport));
+    if family == AF_INET6 {
+        fixed.local_address = sock.read_or_default(F::sock_v6_rcv_saddr);
+        fixed.remote_address = sock.read_or_default(F::sock_v6_daddr);
+    } else {
+        let local: [u8; 4] = sock.read_or_default(F::sock_rcv_saddr);
+        let remote: [u8; 4] = sock.read_or_default(F::sock_daddr);
+        fixed.local_address[..4].copy_from_slice(&local);
+        fixed.remote_address[..4].copy_from_slice(&remote);
+    }
+}
+
+/// The address that the caller gave, for a socket that does not have it any more.
+#[inline(always)]
+fn caller_address(scratch: &mut Scratch, request: &Request) {
+    scratch.flag(flags::ADDRESS_FROM_CALLER);
+    let mut address = [0_u8; 28];
+    let len = if request.address_len > 28 { 28 } else { request.address_len };
+    // SAFETY: the helper checks the source, and writes at most 28 bytes to our own.
+    let read = unsafe {
+        aya_ebpf::helpers::generated::bpf_probe_read_user(
+            address.as_mut_ptr().cast(),
+            len as u32,
+            request.address as *const core::ffi::c_void,
+        )
+    };
+    if read != 0 || len < 8 {
+        scratch.flag(flags::GIVEN_UNREADABLE);
+        return;
+    }
+    let fixed = scratch.fixed::<Connect>();
+    fixed.address_family = u16::from_ne_bytes([address[0], address[1]]);
+    fixed.remote_port = u16::from_be_bytes([address[2], address[3]]);
+    fixed.remote_address = [0; 16];
+    if fixed.address_family == AF_INET6 {
+        fixed.remote_address.copy_from_slice(&address[8..24]);
+    } else {
+        fixed.remote_address[..4].copy_from_slice(&address[4..8]);
+    }
+}
+
+/// The peer's address and place, as it was bound; `false` when it has none or cannot be read.
+#[inline(always)]
+fn unix_peer(scratch: &mut Scratch, sock: Kernel) -> bool {
+    let Some(peer) = sock.follow(F::unix_sock_peer) else { return false };
+    let Some(address) = peer.follow(F::unix_sock_addr) else { return false };
+    let Some(name) = address.address(F::unix_address_name) else { return false };
+    let len = bounded_address_len(u64::from(address.read_or_default::<u32>(F::unix_address_len)));
+    if len <= 2 {
+        return false;
+    }
+    // `sun_path` follows the two bytes of the family.
+    let span = text::append_kernel_bytes(scratch, name.0 + 2, len - 2, flags::GIVEN_UNREADABLE);
+    scratch.fixed::<Connect>().given = span;
+    if let Some(at) = peer.address(F::unix_sock_path)
+        && at.follow(F::path_dentry).is_some()
+    {
+        let span = path::append(scratch, at, flags::PATH_TRUNCATED);
+        scratch.fixed::<Connect>().path = span;
+    }
+    true
+}
+

@@ -1,0 +1,96 @@
+//! Reads a program's start: what runs, as whom, where, and with which arguments.
+
+use sensor_common::{
+    kernel_fields::KernelField as F,
+    kind::Kind,
+    limits::{ARGV_HEAD_BYTES_MAX, ARGV_TAIL_BYTES_MAX},
+    record::{Exec, Span, flags},
+};
+
+use super::text;
+use crate::{
+    emit,
+    kernel::{Kernel, cgroup, file, path, task},
+    scratch::Scratch,
+};
+
+/// Sends an exec record for the current task, whose new program `binprm` describes.
+#[inline(always)]
+pub(crate) fn collect(task: Kernel, binprm: Kernel) {
+    let Some(mut scratch) = emit::begin::<Exec>(task, Kind::Exec) else { return };
+    emit::describe_current(&mut scratch, task);
+    task::identity(task, &mut scratch.fixed::<Exec>().identity);
+
+    if let Some(file) = binprm.follow(F::binprm_file) {
+        let found = file::identify(file, &mut scratch.fixed::<Exec>().file);
+        scratch.flag(found);
+        if let Some(at) = file.address(F::file_f_path) {
+            let span = path::append(&mut scratch, at, flags::PATH_TRUNCATED);
+            scratch.fixed::<Exec>().path = span;
+        }
+    } else {
+        scratch.fixed::<Exec>().file = Default::default();
+        scratch.fixed::<Exec>().path = Span::default();
+    }
+    names(&mut scratch, binprm);
+    arguments(&mut scratch, task, binprm);
+    let cwd = match task.follow(F::task_fs).and_then(|fs| fs.address(F::fs_pwd)) {
+        Some(at) => path::append(&mut scratch, at, flags::CWD_TRUNCATED),
+        None => Span::default(),
+    };
+    scratch.fixed::<Exec>().cwd = cwd;
+    let cgroup = match cgroup::directory(task) {
+        Some(directory) => cgroup::append_path(&mut scratch, directory),
+        None => Span::default(),
+    };
+    scratch.fixed::<Exec>().cgroup = cgroup;
+    emit::send(scratch, task, Kind::Exec);
+}
+
+/// The name that the program was called by and, of a script, its interpreter's.
+#[inline(always)]
+fn names(scratch: &mut Scratch, binprm: Kernel) {
+    let filename: u64 = binprm.read_or_default(F::binprm_filename);
+    let interpreter: u64 = binprm.read_or_default(F::binprm_interp);
+    let span = text::append_kernel(scratch, filename);
+    scratch.fixed::<Exec>().filename = span;
+    let mut span = Span::default();
+    // The two are one pointer unless a `#!` line or a registered format changed the second
+    // (`bprm_change_interp`, fs/exec.c).
+    if interpreter != filename {
+        scratch.flag(flags::INTERPRETED);
+        span = text::append_kernel(scratch, interpreter);
+    }
+    let by_descriptor = binprm.follow(F::binprm_fdpath).is_some();
+    let fixed = scratch.fixed::<Exec>();
+    fixed.interpreter = span;
+    fixed.by_descriptor = u32::from(by_descriptor);
+}
+
+/// argv, from the new address space: nobody else can write there yet. Its head and, where it is too
+/// long, its tail.
+#[inline(always)]
+fn arguments(scratch: &mut Scratch, task: Kernel, binprm: Kernel) {
+    let mut start = 0_u64;
+    let mut len = 0_u64;
+    if let Some(mm) = task.follow(F::task_mm) {
+        start = mm.read_or_default(F::mm_arg_start);
+        len = mm.read_or_default::<u64>(F::mm_arg_end).saturating_sub(start);
+    }
+    let argc: u32 = binprm.read_or_default(F::binprm_argc);
+    let head_len = if len > ARGV_HEAD_BYTES_MAX as u64 { ARGV_HEAD_BYTES_MAX as u64 } else { len };
+    let mut argv = text::append_user_bytes(scratch, start, head_len, flags::ARGV_UNREADABLE);
+    let tail_at = argv.len;
+    if len > head_len {
+        scratch.flag(flags::ARGV_TRUNCATED);
+        let rest = len - head_len;
+        let tail_len = if rest > ARGV_TAIL_BYTES_MAX as u64 { ARGV_TAIL_BYTES_MAX as u64 } else { rest };
+        let tail = text::append_user_bytes(scratch, start + len - tail_len, tail_len, flags::ARGV_UNREADABLE);
+        argv.len += tail.len;
+    }
+    let fixed = scratch.fixed::<Exec>();
+    fixed.argc = argc;
+    fixed.argv_len = if len > u64::from(u32::MAX) { u32::MAX } else { len as u32 };
+    fixed.argv = argv;
+    fixed.argv_tail_at = u32::from(tail_at);
+}

@@ -1,0 +1,104 @@
+//! Reads an opened file: the name that the kernel resolved, and beside it what the caller said.
+
+use sensor_common::{
+    kernel_fields::KernelField as F,
+    kind::Kind,
+    record::{FileId, Open, Span, flags},
+    syscall::Call,
+};
+
+use super::text;
+use crate::{
+    emit,
+    kernel::{Kernel, file, path},
+    probe::arguments::Arguments,
+    scratch::Scratch,
+};
+
+/// What the caller asked for.
+struct Request {
+    path: u64,
+    flags: u64,
+    mode: u32,
+    dirfd: i32,
+}
+
+/// `AT_FDCWD` (`include/uapi/linux/fcntl.h`)
+const AT_FDCWD: i32 = -100;
+/// What `creat` stands for (`fs/open.c`): `O_CREAT | O_WRONLY | O_TRUNC`.
+const CREAT_FLAGS: u64 = 0o1101;
+
+/// Takes the request out of the call's arguments. Those of `openat2` lie in the caller's memory, and
+/// may have changed since; its flags are checked against the open file's by the reader.
+#[inline(always)]
+fn request(call: Call, arguments: &Arguments) -> Request {
+    let [first, second, third, fourth] = arguments.first_four();
+    match call {
+        Call::Open => Request { path: first, flags: second, mode: third as u32, dirfd: AT_FDCWD },
+        Call::Creat => Request { path: first, flags: CREAT_FLAGS, mode: second as u32, dirfd: AT_FDCWD },
+        Call::OpenAt2 => {
+            let mut how = [0_u64; 2];
+            // SAFETY: the helper checks the source, and writes 16 bytes to our own.
+            let read = unsafe {
+                aya_ebpf::helpers::generated::bpf_probe_read_user(
+                    how.as_mut_ptr().cast(),
+                    16,
+                    third as *const core::ffi::c_void,
+                )
+            };
+            if read != 0 {
+                how = [0; 2];
+            }
+            Request { path: second, flags: how[0], mode: how[1] as u32, dirfd: first as i32 }
+        }
+        Call::OpenByHandleAt => Request { path: 0, flags: third, mode: 0, dirfd: first as i32 },
+        _ => Request { path: second, flags: third, mode: fourth as u32, dirfd: first as i32 },
+    }
+}
+
+/// Sends an open record.
+#[inline(always)]
+pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i64) {
+    let Some(mut scratch) = emit::begin::<Open>(task, Kind::Open) else { return };
+    emit::describe_current(&mut scratch, task);
+    if arguments.compat {
+        scratch.flag(flags::COMPAT);
+    }
+    let request = request(call, arguments);
+    let fixed = scratch.fixed::<Open>();
+    fixed.result = result;
+    fixed.flags_given = request.flags;
+    fixed.mode_given = request.mode;
+    fixed.dirfd = request.dirfd;
+    fixed.call = call as u32;
+    opened_file(&mut scratch, task, result);
+    let given = if request.path == 0 { Span::default() } else { text::append_user(&mut scratch, request.path) };
+    scratch.fixed::<Open>().given = given;
+    emit::send(scratch, task, Kind::Open);
+}
+
+/// The file behind the new descriptor.
+#[inline(always)]
+fn opened_file(scratch: &mut Scratch, task: Kernel, result: i64) {
+    let fixed = scratch.fixed::<Open>();
+    fixed.file = FileId::default();
+    fixed.file_flags = 0;
+    fixed.path = Span::default();
+    if result < 0 {
+        return;
+    }
+    let Some(file) = file::by_descriptor(task, result as u64) else {
+        scratch.flag(flags::FILE_RACED);
+        return;
+    };
+    let found = file::identify(file, &mut scratch.fixed::<Open>().file);
+    scratch.flag(found);
+    scratch.fixed::<Open>().file_flags = file.read_or_default(F::file_f_flags);
+    if file::was_created(file) {
+        scratch.flag(flags::CREATED);
+    }
+    if let Some(at) = file.address(F::file_f_path) {
+        let span = path::append(scratch, at, flags::PATH_TRUNCATED);
+        scratch.fixed::<Open>().path = span;
+    }
+}

@@ -1,0 +1,166 @@
+//! From a scratch record to a ring, with every outcome counted.
+
+use aya_ebpf::{
+    bindings::BPF_ANY,
+    helpers::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
+        generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
+    },
+};
+use sensor_common::{
+    LAYOUT_VERSION,
+    counters::{KindCounters, LossCause, LossKey},
+    kind::{Kind, Ring},
+    limits::RECORD_BYTES_MAX,
+    record::flags,
+};
+
+use crate::{
+    kernel::{self, Kernel, cgroup, task},
+    maps::{ACTIVITY, COUNTERS, LIFECYCLE, LOSSES, SEQUENCES},
+    scratch::Scratch,
+};
+
+/// Counts on this CPU.
+#[inline(always)]
+fn count(kind: Kind, change: impl FnOnce(&mut KindCounters)) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(kind as u32) {
+        // SAFETY: a per-CPU value; programs run with preemption off, and an interrupt's program counts
+        // another kind.
+        change(unsafe { &mut *counters });
+    }
+}
+
+/// Counts one event of this kind as seen.
+#[inline(always)]
+pub(crate) fn seen(kind: Kind) {
+    count(kind, |counters| counters.seen += 1);
+}
+
+/// Counts one event of this kind as left out on purpose.
+#[inline(always)]
+pub(crate) fn filtered(kind: Kind) {
+    count(kind, |counters| counters.filtered += 1);
+}
+
+/// Whether the current process is the agent itself.
+#[inline(always)]
+pub(crate) fn is_agent() -> bool {
+    (bpf_get_current_pid_tgid() >> 32) as u32 == kernel::agent_tgid()
+}
+
+/// Counts one lost event, by kind and cause and by the task's cgroup.
+#[inline(never)]
+pub(crate) fn lost(task: u64, kind: u32, cause: u32) -> i32 {
+    if let Some(counters) = COUNTERS.get_ptr_mut(kind) {
+        // SAFETY: as in `count`.
+        let counters = unsafe { &mut *counters };
+        if cause == LossCause::RingFull as u32 {
+            counters.lost_ring_full += 1;
+        } else {
+            counters.lost_scratch_busy += 1;
+        }
+    }
+    let cgroup_id = cgroup::directory(Kernel(task)).map_or(0, cgroup::id);
+    if !lost_of(LossKey { cgroup_id, kind, cause }) {
+        // The map is full: all further cgroups share one entry, which the agent put there.
+        lost_of(LossKey { cgroup_id: 0, kind, cause });
+    }
+    0
+}
+
+/// Adds one to an entry of the losses; `false` when there is no room for it.
+#[inline(always)]
+fn lost_of(key: LossKey) -> bool {
+    if let Some(value) = LOSSES.get_ptr_mut(key) {
+        // SAFETY: a per-CPU value, as in `count`.
+        unsafe { *value += 1 };
+        return true;
+    }
+    LOSSES.insert(key, 1, BPF_ANY.into()).is_ok()
+}
+
+/// Takes a scratch slot, or counts the event as lost.
+#[inline(always)]
+pub(crate) fn begin<Fixed>(task: Kernel, kind: Kind) -> Option<Scratch> {
+    let scratch = Scratch::take::<Fixed>();
+    if scratch.is_none() {
+        lost(task.0, kind as u32, LossCause::ScratchBusy as u32);
+    }
+    scratch
+}
+
+/// Fills in the header's facts about the current task.
+#[inline(always)]
+pub(crate) fn describe_current(scratch: &mut Scratch, task: Kernel) {
+    let ids = bpf_get_current_pid_tgid();
+    let users = bpf_get_current_uid_gid();
+    let comm = bpf_get_current_comm().unwrap_or_default();
+    let header = scratch.header();
+    header.tgid = (ids >> 32) as u32;
+    header.tid = ids as u32;
+    header.uid = users as u32;
+    header.gid = (users >> 32) as u32;
+    header.comm = comm;
+    header.start_time_ns = task::start_time_ns(task);
+    header.cgroup_id = cgroup::directory(task).map_or(0, cgroup::id);
+}
+
+/// Sends the record to the ring of its kind and gives the scratch slot back.
+#[inline(always)]
+pub(crate) fn send(mut scratch: Scratch, task: Kernel, kind: Kind) {
+    let len = scratch.end();
+    // SAFETY: helpers without arguments.
+    let (time_ns, cpu) = unsafe { (bpf_ktime_get_boot_ns(), bpf_get_smp_processor_id()) };
+    let sequence = next_sequence(kind.ring());
+    let header = scratch.header();
+    header.len = len as u32;
+    header.version = LAYOUT_VERSION;
+    header.kind = kind as u8;
+    header.cpu = cpu as u16;
+    header.time_ns = time_ns;
+    let found = header.flags;
+    header.reserved = 0;
+    header.sequence = sequence;
+    let sent = output(&scratch, len, kind.ring());
+    scratch.release();
+    if sent {
+        count(kind, |counters| {
+            counters.sent += 1;
+            if found & flags::TRUNCATED != 0 {
+                counters.truncated += 1;
+            }
+        });
+    } else {
+        lost(task.0, kind as u32, LossCause::RingFull as u32);
+    }
+}
+
+/// The next number of this CPU's records for the ring.
+#[inline(always)]
+fn next_sequence(ring: Ring) -> u64 {
+    let Some(sequence) = SEQUENCES.get_ptr_mut(ring as u32) else { return 0 };
+    // SAFETY: a per-CPU value, as in `count`.
+    unsafe {
+        *sequence += 1;
+        *sequence
+    }
+}
+
+/// Copies the record's bytes in use to the ring; `false` when it has no room.
+#[inline(always)]
+fn output(scratch: &Scratch, len: u64, ring: Ring) -> bool {
+    let mut bounded = len;
+    // VERIFIER: a bound that the compiler cannot drop; records are shorter than 32 KiB.
+    // SAFETY: changes only its own operand.
+    unsafe { core::arch::asm!("{0} &= 0x7fff", inout(reg) bounded) };
+    if bounded > RECORD_BYTES_MAX as u64 {
+        return false;
+    }
+    // SAFETY: the record is a live map value of RECORD_BYTES_MAX bytes.
+    let bytes = unsafe { core::slice::from_raw_parts(scratch.record(), bounded as usize) };
+    match ring {
+        Ring::Lifecycle => LIFECYCLE.output::<[u8]>(bytes, 0).is_ok(),
+        Ring::Activity => ACTIVITY.output::<[u8]>(bytes, 0).is_ok(),
+    }
+}

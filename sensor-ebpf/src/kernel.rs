@@ -1,0 +1,130 @@
+//! Typed reads of kernel objects over offsets known only at load.
+
+pub(crate) mod cgroup;
+pub(crate) mod file;
+pub(crate) mod path;
+pub(crate) mod task;
+
+use core::{ffi::c_void, mem::MaybeUninit, ptr};
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use sensor_common::kernel_fields::{FIELD_COUNT, KernelField, MISSING};
+
+/// Offsets of [`KernelField`]s in this kernel's structures. Set by the agent before load, and frozen:
+/// the verifier takes what is read from here for constants, and drops the code behind [`MISSING`].
+#[unsafe(no_mangle)]
+static KERNEL_OFFSETS: [u32; FIELD_COUNT] = [MISSING; FIELD_COUNT];
+
+/// Process id of the agent; its own events are left out. Set before load.
+#[unsafe(no_mangle)]
+static AGENT_TGID: u32 = 0;
+
+/// 1 when calls that failed are wanted too. Set before load.
+#[unsafe(no_mangle)]
+static WANT_FAILED: u32 = 1;
+
+/// Index into `css_set.subsys` of the v1 hierarchy that tells containers apart where the v2 one does
+/// not, or [`MISSING`]. Set before load.
+#[unsafe(no_mangle)]
+static CGROUP_V1_SUBSYS: u32 = MISSING;
+
+/// `sizeof(struct inode)`: where overlayfs keeps the upper name when BTF does not tell. Set before load.
+#[unsafe(no_mangle)]
+static INODE_BYTES: u32 = MISSING;
+
+macro_rules! global {
+    ($(#[$doc:meta])* $function:ident, $global:ident) => {
+        $(#[$doc])*
+        #[inline(always)]
+        pub(crate) fn $function() -> u32 {
+            // SAFETY: a static of this type; volatile, because the agent changes it before load.
+            unsafe { ptr::read_volatile(&raw const $global) }
+        }
+    };
+}
+
+global!(
+    /// See [`AGENT_TGID`].
+    agent_tgid,
+    AGENT_TGID
+);
+global!(
+    /// See [`WANT_FAILED`].
+    want_failed,
+    WANT_FAILED
+);
+global!(
+    /// See [`CGROUP_V1_SUBSYS`].
+    cgroup_v1_subsys,
+    CGROUP_V1_SUBSYS
+);
+global!(
+    /// See [`INODE_BYTES`].
+    inode_bytes,
+    INODE_BYTES
+);
+
+/// The offset of a field, or `None` where this kernel does not have it.
+#[inline(always)]
+pub(crate) fn offset(field: KernelField) -> Option<u64> {
+    // SAFETY: in bounds, since `KernelField` has `FIELD_COUNT` variants; volatile as above.
+    let offset = unsafe { ptr::read_volatile(&raw const KERNEL_OFFSETS[field as usize]) };
+    if offset == MISSING { None } else { Some(offset as u64) }
+}
+
+/// A kernel address. Reading through a wrong one gives an error, never a fault.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Kernel(pub(crate) u64);
+
+impl Kernel {
+    /// Reads a value at an offset.
+    #[inline(always)]
+    pub(crate) fn read_at<T: Copy>(self, offset: u64) -> Option<T> {
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: the helper writes `size_of::<T>()` bytes to our own memory and checks the source.
+        let result = unsafe {
+            bpf_probe_read_kernel(
+                value.as_mut_ptr().cast::<c_void>(),
+                size_of::<T>() as u32,
+                (self.0 + offset) as *const c_void,
+            )
+        };
+        if result == 0 {
+            // SAFETY: written in full by the helper; every `T` here is plain data.
+            Some(unsafe { value.assume_init() })
+        } else {
+            None
+        }
+    }
+
+    /// Reads a field.
+    #[inline(always)]
+    pub(crate) fn read<T: Copy>(self, field: KernelField) -> Option<T> {
+        self.read_at(offset(field)?)
+    }
+
+    /// Reads a field, or gives its type's zero.
+    #[inline(always)]
+    pub(crate) fn read_or_default<T: Copy + Default>(self, field: KernelField) -> T {
+        self.read(field).unwrap_or_default()
+    }
+
+    /// Follows a field that is a pointer; null is `None`.
+    #[inline(always)]
+    pub(crate) fn follow(self, field: KernelField) -> Option<Self> {
+        self.read::<u64>(field).and_then(Self::non_null)
+    }
+
+    /// The address of a field.
+    #[inline(always)]
+    pub(crate) fn address(self, field: KernelField) -> Option<Self> {
+        Some(Self(self.0 + offset(field)?))
+    }
+
+    /// `None` for null.
+    #[inline(always)]
+    pub(crate) fn non_null(address: u64) -> Option<Self> {
+        if address == 0 { None } else { Some(Self(address)) }
+    }
+}

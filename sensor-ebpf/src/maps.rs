@@ -1,0 +1,50 @@
+//! Every map, and the read-only data that the agent sets before load.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
+};
+use sensor_common::{
+    counters::{KindCounters, LossKey},
+    kind::{KIND_COUNT, RING_COUNT},
+    limits::{LOSS_CGROUPS_MAX, SCRATCH_SLOTS, SYSCALLS_MAX},
+    syscall::{HANDLER_COUNT, Route},
+};
+
+use crate::scratch::Slot;
+
+/// Fork, exec, exit. The agent sets its size.
+#[map]
+pub(crate) static LIFECYCLE: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+
+/// Everything else. The agent sets its size.
+#[map]
+pub(crate) static ACTIVITY: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+/// Where records are put together.
+#[map]
+pub(crate) static SCRATCH: PerCpuArray<Slot> = PerCpuArray::with_max_entries(SCRATCH_SLOTS, 0);
+
+/// How many slots of this CPU are in use.
+#[map]
+pub(crate) static SCRATCH_DEPTH: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
+
+/// One entry a kind.
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<KindCounters> = PerCpuArray::with_max_entries(KIND_COUNT as u32, 0);
+
+/// Losses by cgroup; touched only when something is lost.
+#[map]
+pub(crate) static LOSSES: PerCpuHashMap<LossKey, u64> = PerCpuHashMap::with_max_entries(LOSS_CGROUPS_MAX, 0);
+
+/// Sequence numbers, one a ring.
+#[map]
+pub(crate) static SEQUENCES: PerCpuArray<u64> = PerCpuArray::with_max_entries(RING_COUNT as u32, 0);
+
+/// What each system call number leads to. The agent fills in the calls that loaded rules need.
+#[map]
+pub(crate) static ROUTES: Array<Route> = Array::with_max_entries(SYSCALLS_MAX, 0);
+
+/// The programs that the exit dispatcher goes on to.
+#[map]
+pub(crate) static HANDLERS: ProgramArray = ProgramArray::with_max_entries(HANDLER_COUNT, 0);
