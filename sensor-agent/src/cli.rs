@@ -32,10 +32,14 @@ pub struct Cli {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Watch this machine
+    Run(args::RunArgs),
     /// Show detections as they are made
     Watch(watch::WatchArgs),
     /// Show what a running sensor is doing, and how well
     Status(status::StatusArgs),
+    /// Say what works on this machine, and what is lost
+    Doctor(crate::doctor::DoctorArgs),
     /// Check a configuration, or show what can be configured
     Config(config::ConfigArgs),
 }
@@ -76,8 +80,10 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> Exit {
         match self.command {
+            Command::Run(args) => crate::run::run(&args),
             Command::Watch(args) => watch::run(&args),
             Command::Status(args) => status::run(&args),
+            Command::Doctor(args) => crate::doctor::run(&args),
             Command::Config(args) => config::run(&args),
         }
     }

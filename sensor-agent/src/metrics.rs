@@ -26,21 +26,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub trait LiveSource: Send + Sync + 'static {
     /// The balance of each kind of event, as `Agent.Status` shows it.
     fn kinds(&self) -> Vec<KindCounters>;
-    /// How full each ring is.
-    fn rings(&self) -> Vec<RingFill>;
     /// How full each table is.
     fn tables(&self) -> Vec<TableFill>;
-}
-
-/// How full a ring buffer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RingFill {
-    /// `lifecycle` or `activity`.
-    pub ring: &'static str,
-    /// Bytes that wait to be read.
-    pub used_bytes: u64,
-    /// Bytes that it can hold.
-    pub size_bytes: u64,
 }
 
 /// How full a table of the state is.

@@ -30,23 +30,6 @@ impl Collector for Live {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         if let Some(source) = self.source.get() {
             encode_kinds(&mut encoder, &source.kinds())?;
-            let rings = source.rings();
-            let used = rings.iter().map(|ring| (ring.ring, ring.used_bytes));
-            gauges(
-                &mut encoder,
-                "ring_used_bytes",
-                "Bytes that wait in a ring",
-                "ring",
-                used,
-            )?;
-            let size = rings.iter().map(|ring| (ring.ring, ring.size_bytes));
-            gauges(
-                &mut encoder,
-                "ring_size_bytes",
-                "Bytes that a ring can hold",
-                "ring",
-                size,
-            )?;
             let tables = source.tables();
             let entries = tables.iter().map(|table| (table.table, table.entries));
             gauges(

@@ -21,14 +21,6 @@ impl LiveSource for Fixed {
         }]
     }
 
-    fn rings(&self) -> Vec<RingFill> {
-        vec![RingFill {
-            ring: "lifecycle",
-            used_bytes: 64,
-            size_bytes: 4096,
-        }]
-    }
-
     fn tables(&self) -> Vec<TableFill> {
         vec![TableFill {
             table: "processes",
@@ -72,7 +64,6 @@ fn every_number_has_its_line() {
         r#"sensor_events_filtered_total{kind="exec"} 3"#,
         r#"sensor_events_lost_total{kind="exec",cause="ring_full"} 2"#,
         r#"sensor_events_malformed_total{kind="exec"} 1"#,
-        r#"sensor_ring_used_bytes{ring="lifecycle"} 64"#,
         r#"sensor_table_entries_max{table="processes"} 100"#,
         r#"sensor_subscribers{subscriber="stdout"} 1"#,
         r#"sensor_subscriber_queue_items{subscriber="respond"} 0"#,
