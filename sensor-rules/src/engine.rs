@@ -1,13 +1,28 @@
 //! Many rules, matched against one event at a time.
+//!
+//! When rules are built, each is specialised for each class of event types that its conditions tell apart; a rule that
+//! cannot match a type does not exist for it. Where a type still has many rules, [`index`] finds the few that the
+//! event's names and paths leave possible.
+
+mod index;
 
 use smol_str::SmolStr;
 
 use crate::ast::Expr;
-use crate::error::ConditionError;
+use crate::check::{self, MacroNodes};
+use crate::compile::emit::Emitter;
+use crate::compile::optimize::Optimizer;
+use crate::compile::specialize::{Specializer, TypeTests};
+use crate::error::{ConditionError, ConditionWarning};
+use crate::eval::{Program, StepId};
 use crate::event::Event;
 use crate::field::{Catalogue, EventTypeSet, FieldRef};
 use crate::format::Output;
+use crate::ir::{Graph, Node, NodeId};
 use crate::priority::Priority;
+use index::Index;
+
+pub use crate::eval::Scratch;
 
 /// Position of a rule in the order of definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,36 +57,114 @@ pub enum RuleMatching {
     All,
 }
 
+/// What is known of a rule that was added.
+#[derive(Clone, Debug)]
+pub struct Added {
+    /// Its id.
+    pub id: RuleId,
+    /// What is doubtful about its condition.
+    pub warnings: Vec<ConditionWarning>,
+    /// The event types that it can match.
+    pub event_types: EventTypeSet,
+}
+
 /// Collects rules.
 #[derive(Debug)]
 pub struct RuleSetBuilder {
     catalogue: Catalogue,
     matching: RuleMatching,
+    graph: Graph,
+    macros: MacroNodes,
     rules: Vec<Rule>,
+    roots: Vec<NodeId>,
+    event_types: EventTypeSet,
 }
 
 impl RuleSetBuilder {
     /// A set without rules.
     #[must_use]
-    pub const fn new(catalogue: Catalogue, matching: RuleMatching) -> Self {
-        Self { catalogue, matching, rules: Vec::new() }
+    pub fn new(catalogue: Catalogue, matching: RuleMatching) -> Self {
+        Self {
+            catalogue,
+            matching,
+            graph: Graph::default(),
+            macros: MacroNodes::default(),
+            rules: Vec::new(),
+            roots: Vec::new(),
+            event_types: EventTypeSet::EMPTY,
+        }
     }
 
     /// Adds a rule, after all that were added before.
     ///
     /// # Errors
     /// What is wrong with its condition; the rule is not added.
-    pub fn add(&mut self, rule: Rule) -> Result<RuleId, Vec<ConditionError>> {
-        crate::check::check(&rule.condition, &self.catalogue)?;
+    pub fn add(&mut self, rule: Rule) -> Result<Added, Vec<ConditionError>> {
+        let lowered = check::lower(&rule.condition, &self.catalogue, &mut self.graph, &mut self.macros)?;
+        let event_types = self.graph.event_types(lowered.root);
         let id = RuleId(u32::try_from(self.rules.len()).unwrap_or(u32::MAX));
+        self.event_types = self.event_types.union(&event_types);
         self.rules.push(rule);
-        Ok(id)
+        self.roots.push(lowered.root);
+        Ok(Added { id, warnings: lowered.warnings, event_types })
     }
 
     /// Compiles the rules.
     #[must_use]
-    pub fn build(self) -> RuleSet {
-        RuleSet { matching: self.matching, rules: self.rules }
+    pub fn build(mut self) -> RuleSet {
+        let fields = self.fields();
+        let tests = TypeTests::new(&self.graph, &self.roots);
+        let (class_of_type, representatives) = tests.classes();
+        let mut specialized = Vec::with_capacity(representatives.len());
+        for event_type in representatives {
+            let mut specializer = Specializer::new(&mut self.graph, &tests, event_type);
+            specialized.push(self.roots.iter().map(|root| specializer.node(*root)).collect::<Vec<_>>());
+        }
+        let mut optimizer = Optimizer::new(&mut self.graph);
+        specialized.iter_mut().flatten().for_each(|root| *root = optimizer.node(*root));
+        let possible: Vec<Vec<(RuleId, NodeId)>> =
+            specialized.into_iter().map(|roots| possible(&self.graph, &roots)).collect();
+        let roots: Vec<_> = possible.iter().flatten().map(|(_, root)| *root).collect();
+        let mut emitter = Emitter::new(&self.graph, &roots);
+        let classes = possible.into_iter().map(|rules| Class::new(&self.graph, rules, &mut emitter)).collect();
+        RuleSet {
+            matching: self.matching,
+            event_types: self.event_types,
+            fields,
+            class_of_type,
+            classes,
+            program: emitter.finish(),
+            rules: self.rules,
+        }
+    }
+
+    /// The fields of all conditions and outputs, each once.
+    fn fields(&self) -> Vec<FieldRef> {
+        let mut seen = hashbrown::HashSet::<FieldRef, foldhash::fast::FixedState>::default();
+        let of_conditions = self.roots.iter().flat_map(|root| self.graph.fields(*root));
+        let of_outputs = self.rules.iter().flat_map(|rule| rule.output.source_fields());
+        of_conditions.chain(of_outputs).filter(|field| seen.insert(field.clone())).collect()
+    }
+}
+
+/// The rules that are not certainly false, in the order of definition.
+fn possible(graph: &Graph, roots: &[NodeId]) -> Vec<(RuleId, NodeId)> {
+    let ids = (0_u32..).map(RuleId);
+    ids.zip(roots.iter().copied()).filter(|(_, root)| *graph.node(*root) != Node::Const(false)).collect()
+}
+
+/// The rules for event types that no rule tells apart.
+#[derive(Debug)]
+struct Class {
+    rules: Vec<(RuleId, StepId)>,
+    index: Option<Index>,
+}
+
+impl Class {
+    fn new(graph: &Graph, rules: Vec<(RuleId, NodeId)>, emitter: &mut Emitter<'_>) -> Self {
+        let roots: Vec<_> = rules.iter().map(|(_, root)| *root).collect();
+        let rules = rules.into_iter().map(|(id, root)| (id, emitter.step(root))).collect();
+        Self { rules, index: Index::new(graph, &roots, emitter) }
     }
 }
 
@@ -79,12 +172,13 @@ impl RuleSetBuilder {
 #[derive(Debug)]
 pub struct RuleSet {
     matching: RuleMatching,
+    event_types: EventTypeSet,
+    fields: Vec<FieldRef>,
+    class_of_type: Vec<u16>,
+    classes: Vec<Class>,
+    program: Program,
     rules: Vec<Rule>,
 }
-
-/// What evaluation keeps between events, so that it need not allocate. One for each thread.
-#[derive(Debug, Default)]
-pub struct Scratch {}
 
 impl RuleSet {
     /// The rules in the order of definition; a [`RuleId`] is the position.
@@ -93,20 +187,56 @@ impl RuleSet {
         &self.rules
     }
 
+    /// The rule of an id of this set.
+    #[must_use]
+    pub fn rule(&self, id: RuleId) -> Option<&Rule> {
+        self.rules.get(id.0 as usize)
+    }
+
     /// The event types that any rule can match.
     #[must_use]
-    pub fn event_types(&self) -> EventTypeSet {
-        EventTypeSet::all()
+    pub const fn event_types(&self) -> EventTypeSet {
+        self.event_types
     }
 
     /// The fields that conditions or outputs read, each once.
     #[must_use]
-    pub fn fields(&self) -> Vec<FieldRef> {
-        Vec::new()
+    pub fn fields(&self) -> &[FieldRef] {
+        &self.fields
     }
 
-    /// Calls `on_match` for the rules that match the event, in the order of definition.
-    pub fn evaluate(&self, event: &impl Event, scratch: &mut Scratch, on_match: impl FnMut(RuleId)) {
-        let _ = (event, scratch, on_match, self.matching);
+    /// Calls `on_match` for the rules that match the event, in the order of definition: for the first alone, or for
+    /// all, as the set was built.
+    pub fn evaluate(&self, event: &impl Event, scratch: &mut Scratch, mut on_match: impl FnMut(RuleId)) {
+        let class = &self.classes[usize::from(self.class_of_type[event.event_type().index()])];
+        if class.rules.is_empty() {
+            return;
+        }
+        scratch.begin(&self.program.sources, self.program.memo_len);
+        let Some(index) = &class.index else {
+            for (id, step) in &class.rules {
+                if self.program.holds(*step, event, scratch) {
+                    on_match(*id);
+                    if self.matching == RuleMatching::First {
+                        return;
+                    }
+                }
+            }
+            return;
+        };
+        index.find_candidates(&self.program.sources, event, scratch);
+        for word in 0..scratch.candidates.len() {
+            let mut bits = scratch.candidates[word];
+            while bits != 0 {
+                let (id, step) = class.rules[word * 64 + bits.trailing_zeros() as usize];
+                bits &= bits - 1;
+                if self.program.holds(step, event, scratch) {
+                    on_match(id);
+                    if self.matching == RuleMatching::First {
+                        return;
+                    }
+                }
+            }
+        }
     }
 }

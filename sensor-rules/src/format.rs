@@ -71,6 +71,11 @@ impl Output {
         &self.fields
     }
 
+    /// The fields that the agent is asked for, those inside transformers included.
+    pub(crate) fn source_fields(&self) -> Vec<FieldRef> {
+        self.fields.iter().filter_map(|field| field.field.clone()).collect()
+    }
+
     /// The value of one of [`Output::fields`].
     pub fn value(&self, field: &OutputField, event: &impl Event, scratch: &mut Scratch) -> OutputValue {
         let _ = (field, event, scratch);

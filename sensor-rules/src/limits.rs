@@ -26,3 +26,6 @@ pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes that the evaluator keeps of the values of one event. A value that does not fit any more has no value.
 pub const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Depth of a condition's tree after macros are put in. The evaluator recurses as deeply.
+pub const EXPANDED_DEPTH_MAX: usize = 400;

@@ -1,0 +1,98 @@
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::load::{LoadOptions, Loader};
+use crate::testing::TableEvent;
+
+const RULES: &str = r#"
+- list: excused
+  items: [/usr/sbin/cron]
+- macro: in_container
+  condition: (container.id != host)
+- rule: Shell
+  desc: a shell
+  condition: evt.type = execve and in_container and (proc.name in (sh, bash) or proc.aname = sshd) and not fd.ip = 1.2.3.4
+  exceptions:
+    - name: known
+      fields: proc.exepath
+      comps: startswith oneof
+      values: [excused, /opt]
+  output: "%proc.name"
+  priority: INFO
+"#;
+
+fn event(fields: &[(&str, &str)], incomplete: &[&str]) -> TableEvent {
+    let catalogue = Catalogue::new();
+    let event = TableEvent::new(&catalogue, fields.iter().copied(), &[]).unwrap();
+    event.with_incomplete(&catalogue, incomplete.iter().copied()).unwrap()
+}
+
+fn check_explanation(event: &TableEvent, expected: &Expect) {
+    let mut loader = Loader::new(LoadOptions::default());
+    let result = loader.add_file("test.yaml", RULES.as_bytes());
+    assert!(result.is_ok(), "{:?}", result.errors);
+    let rules = loader.finish().rule_set.unwrap();
+    let explanation = explain(&rules.rules()[0].condition, &Catalogue::new(), event).unwrap();
+    expected.assert_eq(&explanation.to_string());
+}
+
+#[test]
+fn a_rule_that_matches() {
+    let event = event(
+        &[
+            ("evt.type", "execve"),
+            ("container.id", "3ad7"),
+            ("proc.name", "ba\x1b[2Jsh"),
+            ("proc.pname", "sshd"),
+            ("proc.exepath", "/bin/bash"),
+        ],
+        &[],
+    );
+    check_explanation(&event, &expect![[]]);
+}
+
+#[test]
+fn an_excused_event_and_missing_values() {
+    let event =
+        event(&[("evt.type", "execve"), ("proc.name", "sh"), ("proc.exepath", "/opt/agent"), ("fd.sip", "1.2.3.4")], &[]);
+    check_explanation(&event, &expect![[]]);
+}
+
+#[test]
+fn an_incomplete_value_excuses_nothing() {
+    let event = event(
+        &[("evt.type", "execve"), ("container.id", "3ad7"), ("proc.name", "sh"), ("proc.exepath", "/opt/agent")],
+        &["proc.exepath"],
+    );
+    check_explanation(&event, &expect![[]]);
+}
+
+#[test]
+fn the_whole_is_what_the_engine_says() {
+    let mut loader = Loader::new(LoadOptions::default());
+    loader.add_file("test.yaml", RULES.as_bytes());
+    let rules = loader.finish().rule_set.unwrap();
+    for (name, id, exe) in [("sh", "host", "/bin/sh"), ("sh", "3ad7", "/bin/sh"), ("sh", "3ad7", "/opt/sh"), ("vi", "3ad7", "/vi")] {
+        let event =
+            event(&[("evt.type", "execve"), ("proc.name", name), ("container.id", id), ("proc.exepath", exe)], &[]);
+        let mut matched = false;
+        rules.evaluate(&event, &mut Scratch::new(), |_| matched = true);
+        let explanation = explain(&rules.rules()[0].condition, &Catalogue::new(), &event).unwrap();
+        assert_eq!(explanation.lines[0].truth == Truth::True, matched, "{name} {id} {exe}");
+    }
+}
+
+#[test]
+fn macros_that_double_end() {
+    let mut rules = "- macro: m0\n  condition: (proc.name = a)\n".to_owned();
+    for level in 1..30 {
+        rules += &format!("- macro: m{level}\n  condition: (m{0} or not m{0})\n", level - 1);
+    }
+    rules += "- rule: R\n  desc: d\n  condition: evt.type = open and m29\n  output: o\n  priority: INFO\n";
+    let mut loader = Loader::new(LoadOptions::default());
+    assert!(loader.add_file("test.yaml", rules.as_bytes()).is_ok());
+    let rules = loader.finish().rule_set.unwrap();
+    let explanation =
+        explain(&rules.rules()[0].condition, &Catalogue::new(), &event(&[("evt.type", "open")], &[])).unwrap();
+    assert_eq!(explanation.lines.len(), PARTS_MAX);
+}
