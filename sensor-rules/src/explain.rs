@@ -16,8 +16,7 @@ use crate::event::Event;
 use crate::field::{Catalogue, FieldArg, FieldRef};
 use crate::limits::ANCESTORS_MAX;
 
-/// Parts that a condition is taken into. What lies deeper is shown as a whole: macros that use macros twice each could
-/// otherwise grow without end.
+/// Parts that a condition is taken into; the rest is not shown. Macros that use macros twice each would not end.
 const PARTS_MAX: usize = 4096;
 
 /// What a part of a condition is for an event.
@@ -98,11 +97,10 @@ impl Dissection {
         depth: usize,
         is_conjunct: bool,
     ) -> Result<(), Vec<ConditionError>> {
-        let part = Part::new(expr, catalogue, depth, is_conjunct)?;
-        self.parts.push(part);
         if self.parts.len() >= PARTS_MAX {
             return Ok(());
         }
+        self.parts.push(Part::new(expr, catalogue, depth, is_conjunct)?);
         let deeper = depth + 1;
         match expr {
             Expr::And(children) => {

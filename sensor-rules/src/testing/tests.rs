@@ -93,7 +93,7 @@ fn faults_have_their_place() {
         (TESTS.replace("fd.sport: 22", "fd.sprot: 22"), "x.test.yaml:15:26: filter_check called with nonexistent field fd.sprot"),
         (TESTS.replace("fd.sport: 22", "fd.ip: 1.1.1.1"), "x.test.yaml:15:23: `fd.ip` stands for several fields; give those instead: that of the client and that of the server"),
         (TESTS.replace("fd.sport: 22", "fd.snet: 1.1.1.1"), "x.test.yaml:15:25: `fd.snet` stands for several fields; give those instead: fd.sip"),
-        (TESTS.replace("evt.type: connect", "evt.type: conect"), "x.test.yaml:6:13: no event is of type `conect`"),
+        (TESTS.replace("evt.type: connect", "evt.type: conect"), "x.test.yaml:3:21: no event is of type `conect`"),
         ("- {rule: R, cases: [{name: n, expect: []}]}".to_owned(), "x.test.yaml:1:28: the event has no `evt.type`"),
     ] {
         assert_eq!(parse(&text).unwrap_err().to_string(), expected);
