@@ -54,7 +54,7 @@ pub struct Dissection {
 pub struct Part {
     /// How many parts it lies in.
     pub depth: usize,
-    /// What it is: `and`, `or`, `not`, the name of a macro, `exception` with its name, or a test as written.
+    /// What it is: `and`, `or`, the name of a macro, `exception` with its name, a test as written, or `not` and one of these.
     pub text: String,
     /// Whether it is one of the parts that must all hold: neither it nor what it lies in is an `or`, a `not` or a macro.
     pub is_conjunct: bool,
@@ -185,7 +185,7 @@ fn text(expr: &Expr) -> String {
     match expr {
         Expr::And(_) => "and".to_owned(),
         Expr::Or(_) => "or".to_owned(),
-        Expr::Not(_) => "not".to_owned(),
+        Expr::Not(child) => format!("not {}", text(child)),
         Expr::Macro(reference) => reference.name.to_string(),
         Expr::Exception(exception) => format!("exception {}", exception.name),
         Expr::Check(test) => test.to_string(),

@@ -57,9 +57,9 @@ fn a_rule_that_matches() {
         true        or
         false         proc.name in (sh, bash)  <- proc.name is "ba\u{1b}[2Jsh"
         true          proc.aname = sshd  <- proc.aname[1] is "sshd"
-        true        not
+        true        not fd.ip = 1.2.3.4
         unknown       fd.ip = 1.2.3.4  <- fd.cip has no value, fd.sip has no value
-        true      not
+        true      not exception known
         false       exception known
         false         proc.exepath startswith oneof (/usr/sbin/cron, /opt)  <- proc.exepath is "/bin/bash"
     "#]]);
@@ -78,9 +78,9 @@ fn an_excused_event_and_missing_values() {
         true        or
         true          proc.name in (sh, bash)  <- proc.name is "sh"
         unknown       proc.aname = sshd  <- proc.aname has no value
-        false       not
+        false       not fd.ip = 1.2.3.4
         true          fd.ip = 1.2.3.4  <- fd.cip has no value, fd.sip is 1.2.3.4
-        false     not
+        false     not exception known
         true        exception known
         true          proc.exepath startswith oneof (/usr/sbin/cron, /opt)  <- proc.exepath is "/opt/agent"
     "#]]);
@@ -101,9 +101,9 @@ fn an_incomplete_value_excuses_nothing() {
         true        or
         true          proc.name in (sh, bash)  <- proc.name is "sh"
         unknown       proc.aname = sshd  <- proc.aname has no value
-        true        not
+        true        not fd.ip = 1.2.3.4
         unknown       fd.ip = 1.2.3.4  <- fd.cip has no value, fd.sip has no value
-        true      not
+        true      not exception known
         false       exception known  <- proc.exepath is "/opt/agent" (incomplete)
         true          proc.exepath startswith oneof (/usr/sbin/cron, /opt)  <- proc.exepath is "/opt/agent" (incomplete)
     "#]]);
