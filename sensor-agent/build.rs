@@ -11,8 +11,8 @@
     reason = "standard output is how a build script speaks to cargo"
 )]
 
-#[path = "../xtask/src/ebpf_build.rs"]
-mod ebpf_build;
+#[path = "../xtask/src/ebpf_recipe.rs"]
+mod ebpf_recipe;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,15 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 const PREBUILT_ENV: &str = "SENSOR_EBPF_OBJECT_PREBUILT";
+
+/// What a new object is built after a change of: the programs, and the layout that they share with the agent.
+const SOURCES: [&str; 5] = [
+    "sensor-common/Cargo.toml",
+    "sensor-common/src",
+    "sensor-ebpf/Cargo.lock",
+    "sensor-ebpf/Cargo.toml",
+    "sensor-ebpf/src",
+];
 
 fn main() -> ExitCode {
     match embed() {
@@ -62,15 +71,17 @@ fn build() -> Result<PathBuf, Box<dyn Error>> {
     let repo = manifest_dir.parent().ok_or("sensor-agent lies in no workspace")?;
     let out_dir = PathBuf::from(variable("OUT_DIR")?);
 
-    for path in ebpf_build::sources(repo) {
-        println!("cargo::rerun-if-changed={}", path.display());
+    for source in SOURCES {
+        println!("cargo::rerun-if-changed={}", repo.join(source).display());
     }
-    for name in ebpf_build::WATCHED_ENV {
+    for name in [ebpf_recipe::LINKER_ENV, "XDG_CACHE_HOME"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
-    let target_dir = ebpf_build::target_root(&out_dir).unwrap_or(&out_dir).join("ebpf");
+    let target_dir = ebpf_recipe::target_root(&out_dir)
+        .unwrap_or(&out_dir)
+        .join("ebpf");
     let kernel_arch = variable("CARGO_CFG_TARGET_ARCH")?;
-    let recipe = ebpf_build::Recipe {
+    let recipe = ebpf_recipe::Recipe {
         repo,
         target_dir: &target_dir,
         kernel_arch: &kernel_arch,

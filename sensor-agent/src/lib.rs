@@ -1,3 +1,22 @@
 //! The agent.
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod detection;
+pub mod doctor;
 pub mod event;
+pub mod hub;
 pub mod kernel;
+pub mod log;
+pub mod metrics;
+pub mod pipeline;
+pub mod respond;
+pub mod rules;
+pub mod run;
+pub mod serve;
+pub mod sink;
+pub mod state;
+pub mod stats;
+pub mod status;
+pub mod view;

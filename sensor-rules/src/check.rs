@@ -12,11 +12,13 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::ast::{Check, Expr, MacroRef, Modifier, Op, Right, Span};
+use crate::ast::{self, Check, Expr, MacroRef, Modifier, Op, Right, Span};
 use crate::error::{ConditionError, ConditionWarning, ErrorKind, WarningKind};
 use crate::field::{Catalogue, EventTypeSet, FieldRef};
 use crate::ir::{Graph, NodeId, Operand, Predicate, Scope, Test};
 use crate::limits::{EVENT_CODES_MAX, EXPANDED_DEPTH_MAX};
+
+pub(crate) use operand::is_reported_as_deprecated;
 
 /// A condition whose fields, operators and constants fit.
 #[derive(Clone, Debug)]
@@ -97,6 +99,15 @@ pub(crate) fn lower(
     let findings = checker.findings;
     let (errors, warnings) = collect(&findings, macros);
     if errors.is_empty() { Ok(Lowered { root, warnings }) } else { Err(errors) }
+}
+
+/// The operand of an output's token.
+pub(crate) fn output_operand(operand: &ast::Operand, catalogue: &Catalogue) -> Result<Operand, ConditionError> {
+    let (mut graph, mut macros) = (Graph::default(), MacroNodes::default());
+    let findings = Findings::default();
+    let mut checker =
+        Checker { catalogue, graph: &mut graph, macros: &mut macros, findings, depth: 0, deepest: 0 };
+    checker.output_operand(operand)
 }
 
 /// The findings of a condition and of every macro that it uses, each macro once; a deprecated field once.

@@ -73,7 +73,11 @@ impl Diagnostic {
             severity,
             code,
             message: issue.message.clone(),
-            file: issue.locations.first().map(|first| first.name.to_string()).unwrap_or_default(),
+            file: issue
+                .locations
+                .first()
+                .map(|first| first.name.to_string())
+                .unwrap_or_default(),
             span: issue.span,
             help: issue.help.clone(),
             item: describe(&issue.locations),
@@ -99,7 +103,10 @@ impl Diagnostic {
             severity: Severity::Lint,
             code: lint.id,
             message: lint.message.clone(),
-            file: lint.span.map(|span| sources.name(span.file).to_owned()).unwrap_or_default(),
+            file: lint
+                .span
+                .map(|span| sources.name(span.file).to_owned())
+                .unwrap_or_default(),
             span: lint.span,
             help: lint.help.clone(),
             item: lint.item.clone(),
@@ -110,7 +117,10 @@ impl Diagnostic {
 /// The named items on the way to a place.
 fn describe(locations: &[Location]) -> String {
     let named = locations.iter().filter(|location| {
-        let is_item = matches!(location.item_type, ItemType::List | ItemType::Macro | ItemType::Rule);
+        let is_item = matches!(
+            location.item_type,
+            ItemType::List | ItemType::Macro | ItemType::Rule
+        );
         (is_item || location.item_type == ItemType::Exception) && !location.item_name.is_empty()
     });
     let named = named.map(|location| format!("{} {:?}", location.item_type.as_str(), location.item_name));
@@ -137,7 +147,13 @@ pub fn render(diagnostic: &Diagnostic, sources: &Sources, style: Style) -> Strin
     };
     let title = level.primary_title(&*diagnostic.message).id(diagnostic.code);
     let mut group = match diagnostic.span.map(|span| shown(span, sources)) {
-        Some(Shown { source: Some((source, from)), line, start, end, .. }) => {
+        Some(Shown {
+            source: Some((source, from)),
+            line,
+            start,
+            end,
+            ..
+        }) => {
             let annotation = AnnotationKind::Primary.span(start - from..end - from);
             let snippet = Snippet::source(source).path(&*diagnostic.file).line_start(line);
             title.element(snippet.annotation(annotation))
@@ -182,9 +198,22 @@ fn shown(span: Span, sources: &Sources) -> Shown<'_> {
     let written = text[from..to].trim_end_matches('\r').len() + from;
     let end = floor_boundary(text, span.end as usize).clamp(start, written.max(start));
     // An empty place is shown as one character, or as the end of its line.
-    let end = if end == start { text[start..to].chars().next().map_or(start, |c| start + c.len_utf8()) } else { end };
+    let end = if end == start {
+        text[start..to]
+            .chars()
+            .next()
+            .map_or(start, |c| start + c.len_utf8())
+    } else {
+        end
+    };
     let source = (to - from <= SHOWN_BYTES_MAX).then(|| (&text[from..to], from));
-    Shown { source, line, column, start, end }
+    Shown {
+        source,
+        line,
+        column,
+        start,
+        end,
+    }
 }
 
 fn floor_boundary(text: &str, at: usize) -> usize {

@@ -13,7 +13,7 @@ use crate::check::{self, MacroNodes};
 use crate::compile::emit::Emitter;
 use crate::compile::optimize::Optimizer;
 use crate::compile::specialize::{Specializer, TypeTests};
-use crate::error::{ConditionError, ConditionWarning};
+use crate::error::ConditionError;
 use crate::eval::{Program, StepId};
 use crate::event::Event;
 use crate::field::{Catalogue, EventTypeSet, FieldRef};
@@ -57,17 +57,6 @@ pub enum RuleMatching {
     All,
 }
 
-/// What is known of a rule that was added.
-#[derive(Clone, Debug)]
-pub struct Added {
-    /// Its id.
-    pub id: RuleId,
-    /// What is doubtful about its condition.
-    pub warnings: Vec<ConditionWarning>,
-    /// The event types that it can match.
-    pub event_types: EventTypeSet,
-}
-
 /// Collects rules.
 #[derive(Debug)]
 pub struct RuleSetBuilder {
@@ -99,14 +88,13 @@ impl RuleSetBuilder {
     ///
     /// # Errors
     /// What is wrong with its condition; the rule is not added.
-    pub fn add(&mut self, rule: Rule) -> Result<Added, Vec<ConditionError>> {
+    pub fn add(&mut self, rule: Rule) -> Result<RuleId, Vec<ConditionError>> {
         let lowered = check::lower(&rule.condition, &self.catalogue, &mut self.graph, &mut self.macros)?;
-        let event_types = self.graph.event_types(lowered.root);
         let id = RuleId(u32::try_from(self.rules.len()).unwrap_or(u32::MAX));
-        self.event_types = self.event_types.union(&event_types);
+        self.event_types = self.event_types.union(&self.graph.event_types(lowered.root));
         self.rules.push(rule);
         self.roots.push(lowered.root);
-        Ok(Added { id, warnings: lowered.warnings, event_types })
+        Ok(id)
     }
 
     /// Compiles the rules.

@@ -2,7 +2,7 @@
 //!
 //! A [`Program`] is a flat form of the graph. Each value is asked of the agent at most once for an event, and each
 //! part that several rules share is evaluated at most once. Everything that is kept meanwhile lives in [`Scratch`],
-//! which grows to its size with the first events and allocates nothing after.
+//! which grows to its size with the first events; after that nothing is allocated, but for transformers of long lists.
 
 mod leaf;
 mod transform;

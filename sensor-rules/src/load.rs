@@ -64,8 +64,11 @@ impl Loader {
     /// A loader that has seen no file.
     #[must_use]
     pub fn new(options: LoadOptions) -> Self {
-        let collector =
-            Collector::new(options.engine_version, options.known_sources.clone(), options.catalogue.clone());
+        let collector = Collector::new(
+            options.engine_version,
+            options.known_sources.clone(),
+            options.catalogue.clone(),
+        );
         Self {
             options,
             sources: Sources::default(),
@@ -82,10 +85,12 @@ impl Loader {
         self.read(name, content, &mut result);
         self.compiled = compile(&self.collector, &self.options, &mut result);
         let said = &mut self.said;
-        result.errors.retain(|error| said.insert((error.code.as_str(), error.span, error.message.clone())));
-        result.warnings.retain(|warning| {
-            said.insert((warning.code.as_str(), warning.span, warning.message.clone()))
-        });
+        result
+            .errors
+            .retain(|error| said.insert((error.code.as_str(), error.span, error.message.clone())));
+        result
+            .warnings
+            .retain(|warning| said.insert((warning.code.as_str(), warning.span, warning.message.clone())));
         self.results.push(result);
         &self.results[self.results.len() - 1]
     }
@@ -94,7 +99,11 @@ impl Loader {
     pub fn unreadable_file(&mut self, name: &str, error: &str) -> &FileResult {
         let mut result = FileResult::new(name);
         let file = self.sources.add(name, "");
-        result.error(LoadError::new(ErrorCode::FileRead, error, &Context::file(file, name)));
+        result.error(LoadError::new(
+            ErrorCode::FileRead,
+            error,
+            &Context::file(file, name),
+        ));
         self.results.push(result);
         &self.results[self.results.len() - 1]
     }
@@ -105,14 +114,22 @@ impl Loader {
         let file = self.sources.add(name, kept);
         let context = Context::file(file, name);
         let message = match text {
-            Err(error) => format!("not UTF-8: byte {} of the file is not part of a character", error.valid_up_to()),
+            Err(error) => format!(
+                "not UTF-8: byte {} of the file is not part of a character",
+                error.valid_up_to()
+            ),
             Ok(text) if text.len() > FILE_BYTES_MAX => {
                 format!("the file is larger than {FILE_BYTES_MAX} bytes; split it")
             }
             Ok(_) if self.sources.len() > FILES_MAX => format!("more than {FILES_MAX} files"),
             Ok(_) => {
                 let source = self.sources.text(file);
-                Reader { source, collector: &mut self.collector, result }.read(file);
+                Reader {
+                    source,
+                    collector: &mut self.collector,
+                    result,
+                }
+                .read(file);
                 return;
             }
         };

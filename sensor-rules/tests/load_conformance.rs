@@ -13,25 +13,47 @@ fn shared() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let from_env = std::env::var_os("SENSOR_SHARED").map(PathBuf::from);
     // A worktree lies one level deeper than the repository.
-    let candidates = [from_env, Some(root.join("../shared")), Some(root.join("../../shared"))];
-    candidates.into_iter().flatten().find(|path| path.join("conformance").is_dir())
+    let candidates = [
+        from_env,
+        Some(root.join("../shared")),
+        Some(root.join("../../shared")),
+    ];
+    candidates
+        .into_iter()
+        .flatten()
+        .find(|path| path.join("conformance").is_dir())
 }
 
 fn strings(case: &Value, key: &str) -> Vec<String> {
     let items = case[key].as_array().into_iter().flatten();
-    items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
+    items
+        .filter_map(|item| item.as_str().map(str::to_owned))
+        .collect()
 }
 
 /// `m_engine->add_extra_output_format("FORMAT", "SOURCE", {}, "RULE")`
 fn append_output(call: &str) -> AppendOutput {
     let texts: Vec<&str> = call.split('"').skip(1).step_by(2).collect();
-    let given = |at: usize| texts.get(at).filter(|text| !text.is_empty()).map(|text| (*text).to_owned());
-    AppendOutput { extra_output: given(0), source: given(1), rule: given(2), ..AppendOutput::default() }
+    let given = |at: usize| {
+        texts
+            .get(at)
+            .filter(|text| !text.is_empty())
+            .map(|text| (*text).to_owned())
+    };
+    AppendOutput {
+        extra_output: given(0),
+        source: given(1),
+        rule: given(2),
+        ..AppendOutput::default()
+    }
 }
 
 fn load(case: &Value) -> Loaded {
     let options = LoadOptions {
-        append_output: strings(case, "needs_extra_output").iter().map(|call| append_output(call)).collect(),
+        append_output: strings(case, "needs_extra_output")
+            .iter()
+            .map(|call| append_output(call))
+            .collect(),
         ..LoadOptions::default()
     };
     let mut loader = Loader::new(options);
@@ -81,7 +103,9 @@ fn check_errors(case: &Value, loaded: &Loaded, differences: &mut Differences) {
     });
     if let Some(code) = case["error_code"].as_str() {
         let first = found.first().map(|error| error.code.as_str());
-        differences.expect(first == Some(code), || format!("first error is {first:?}, not {code}"));
+        differences.expect(first == Some(code), || {
+            format!("first error is {first:?}, not {code}")
+        });
     }
     if let Some(text) = case["error_message_contains"].as_str() {
         let first = found.first().map(|error| error.message.as_str());
@@ -91,15 +115,23 @@ fn check_errors(case: &Value, loaded: &Loaded, differences: &mut Differences) {
     for expected in case["errors"].as_array().into_iter().flatten() {
         let matches = |error: &&LoadError| {
             expected["Code"].as_str() == Some(error.code.as_str())
-                && expected["Message"].as_str().is_none_or(|message| message == error.message)
+                && expected["Message"]
+                    .as_str()
+                    .is_none_or(|message| message == error.message)
                 && names_item(&error.locations, expected)
         };
-        differences.expect(found.iter().any(matches), || format!("no error {expected} in {found:?}"));
+        differences.expect(found.iter().any(matches), || {
+            format!("no error {expected} in {found:?}")
+        });
     }
 }
 
 fn check_warnings(case: &Value, loaded: &Loaded, differences: &mut Differences) {
-    let found: Vec<_> = loaded.results.iter().flat_map(|result| &result.warnings).collect();
+    let found: Vec<_> = loaded
+        .results
+        .iter()
+        .flat_map(|result| &result.warnings)
+        .collect();
     let has_code = |code: &str| found.iter().any(|warning| warning.code.as_str() == code);
     let says = |text: &str| found.iter().any(|warning| warning.message.contains(text));
     for code in strings(case, "warning_codes") {
@@ -123,23 +155,33 @@ fn check_warnings(case: &Value, loaded: &Loaded, differences: &mut Differences) 
     for expected in case["warnings"].as_array().into_iter().flatten() {
         let any = found.iter().any(|warning| {
             expected["Code"].as_str() == Some(warning.code.as_str())
-                && expected["Message"].as_str().is_none_or(|message| message == warning.message)
+                && expected["Message"]
+                    .as_str()
+                    .is_none_or(|message| message == warning.message)
                 && names_item(&warning.locations, expected)
         });
         differences.expect(any, || format!("no warning {expected} in {found:?}"));
     }
     let expected: BTreeSet<String> = strings(case, "warned_rules").into_iter().collect();
     if !expected.is_empty() {
-        let rules = found.iter().filter(|warning| warning.code.as_str() == "LOAD_NO_EVTTYPE");
-        let rules = rules.filter_map(|warning| warning.locations.last()).map(|location| location.item_name.clone());
+        let rules = found
+            .iter()
+            .filter(|warning| warning.code.as_str() == "LOAD_NO_EVTTYPE");
+        let rules = rules
+            .filter_map(|warning| warning.locations.last())
+            .map(|location| location.item_name.clone());
         let rules: BTreeSet<String> = rules.collect();
-        differences.expect(rules == expected, || format!("warned about {rules:?}, not {expected:?}"));
+        differences.expect(rules == expected, || {
+            format!("warned about {rules:?}, not {expected:?}")
+        });
     }
 }
 
 fn check_rules(case: &Value, loaded: &Loaded, differences: &mut Differences) {
     for (name, expected) in case["compiled_condition"].as_object().into_iter().flatten() {
-        let compiled = loaded.rule(name).and_then(|rule| rule.compiled_condition.as_ref());
+        let compiled = loaded
+            .rule(name)
+            .and_then(|rule| rule.compiled_condition.as_ref());
         let compiled = compiled.map(ToString::to_string);
         differences.expect(compiled.as_deref() == expected.as_str(), || {
             format!("condition of {name} is {compiled:?}, not {expected}")
@@ -169,7 +211,9 @@ fn check_rules(case: &Value, loaded: &Loaded, differences: &mut Differences) {
     }
     if let Some(expected) = case["enabled_rules"].as_u64() {
         let enabled = loaded.rule_set.as_ref().map(|rules| rules.rules().len() as u64);
-        differences.expect(enabled == Some(expected), || format!("{enabled:?} rules enabled, not {expected}"));
+        differences.expect(enabled == Some(expected), || {
+            format!("{enabled:?} rules enabled, not {expected}")
+        });
     }
 }
 
@@ -192,7 +236,11 @@ fn every_case_of_falco_loads_as_in_falco() {
             failed.push(format!("{}:\n  {}", case["name"], differences.0.join("\n  ")));
         }
     }
-    println!("{} of {} load cases pass", cases.len() - failed.len(), cases.len());
+    println!(
+        "{} of {} load cases pass",
+        cases.len() - failed.len(),
+        cases.len()
+    );
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
@@ -204,18 +252,30 @@ fn falcos_rules_load_without_a_word() {
     };
     for name in ["falco_rules.yaml", "falco-incubating_rules.yaml"] {
         let mut loader = Loader::new(LoadOptions::default());
-        loader.add_file(name, &std::fs::read(shared.join("falco-rules").join(name)).unwrap());
+        loader.add_file(
+            name,
+            &std::fs::read(shared.join("falco-rules").join(name)).unwrap(),
+        );
         assert_silent(&loader.finish());
     }
 }
 
 fn assert_silent(loaded: &Loaded) {
-    for FileResult { name, errors, warnings } in &loaded.results {
+    for FileResult {
+        name,
+        errors,
+        warnings,
+    } in &loaded.results
+    {
         assert!(errors.is_empty(), "{name}: {errors:#?}");
         assert!(warnings.is_empty(), "{name}: {warnings:#?}");
     }
     assert_eq!(loaded.unmet_plugins, Vec::<String>::new());
     let rules = loaded.rule_set.as_ref().map_or(0, |rules| rules.rules().len());
-    println!("{}: {rules} rules enabled of {}", loaded.results[0].name, loaded.rules.len());
+    println!(
+        "{}: {rules} rules enabled of {}",
+        loaded.results[0].name,
+        loaded.rules.len()
+    );
     assert!(rules > 0);
 }

@@ -18,8 +18,10 @@ fn check(text: &str, expected: &Expect) {
 
 fn check_files(files: &[(&str, &str)], expected: &Expect) {
     let loaded = load(files);
-    let shown: Vec<String> =
-        diagnostics(&loaded).iter().map(|one| render(one, &loaded.sources, Style::Plain)).collect();
+    let shown: Vec<String> = diagnostics(&loaded)
+        .iter()
+        .map(|one| render(one, &loaded.sources, Style::Plain))
+        .collect();
     expected.assert_eq(&(shown.join("\n\n") + "\n"));
 }
 
@@ -35,7 +37,16 @@ fn misspelled_field_in_a_folded_condition() {
   output: shell
   priority: INFO
 ",
-        &expect![[""]],
+        &expect![[r#"
+            error[LOAD_ERR_COMPILE_CONDITION]: filter_check called with nonexistent field proc.nmae
+             --> rules.yaml:5:9
+              |
+            5 |     and proc.nmae in (bash, sh)
+              |         ^^^^^^^^^
+              |
+              = note: in rule "shell in container"
+              = help: did you mean `proc.name`?
+        "#]],
     );
 }
 
@@ -70,7 +81,43 @@ fn misspelled_macro_event_operator_and_output_field() {
   output: started (%proc.nmae)
   priority: INFO
 ",
-        &expect![[""]],
+        &expect![[r#"
+            error[LOAD_ERR_VALIDATE]: Undefined macro 'spawned_proces' used in filter.
+             --> rules.yaml:6:14
+              |
+            6 |   condition: spawned_proces and proc.name = sh
+              |              ^^^^^^^^^^^^^^
+              |
+              = note: in rule "a"
+              = help: did you mean `spawned_process`?
+
+            error[LOAD_ERR_COMPILE_CONDITION]: unknown event type opne
+              --> rules.yaml:12:25
+               |
+            12 |   condition: evt.type = opne
+               |                         ^^^^
+               |
+               = note: in rule "b"
+               = help: did you mean `open`?
+
+            error[LOAD_ERR_COMPILE_CONDITION]: expected a valid check operator: one of 'exists', '<=', '<', '>=', '>', '==', '=', '!=', 'glob', 'iglob', 'contains', 'icontains', 'bcontains', 'startswith', 'bstartswith', 'endswith', 'regex', 'intersects', 'in', 'pmatch'
+              --> rules.yaml:18:45
+               |
+            18 |   condition: 'spawned_process and proc.name contians "sh"'
+               |                                             ^^^^^^^^
+               |
+               = note: in rule "c"
+               = help: did you mean `contains`?
+
+            error[LOAD_ERR_COMPILE_OUTPUT]: invalid formatting token proc.nmae)
+              --> rules.yaml:25:20
+               |
+            25 |   output: started (%proc.nmae)
+               |                    ^^^^^^^^^^
+               |
+               = note: in rule "e"
+               = help: did you mean `%proc.name`?
+        "#]],
     );
 }
 
@@ -92,7 +139,23 @@ fn error_inside_a_list_or_macro_points_there() {
 ",
             ),
         ],
-        &expect![[""]],
+        &expect![[r#"
+            warning[LOAD_UNUSED_LIST]: List not referred to by any other rule/macro
+             --> lists.yaml:1:3
+              |
+            1 | - list: ports
+              |   ^^^^^^^^^^^
+              |
+              = note: in list "ports"
+
+            error[LOAD_ERR_COMPILE_CONDITION]: '80 443' is not a valid port number or service name
+             --> rules.yaml:2:15
+              |
+            2 |   items: [22, "80 443"]
+              |               ^^^^^^^^
+              |
+              = note: in rule "r"
+        "#]],
     );
 }
 
@@ -110,18 +173,73 @@ fn structure() {
 - list: l
   items: {a: b}
 ",
-        &expect![[""]],
+        &expect![[r#"
+            error[LOAD_ERR_YAML_VALIDATE]: Item has no mapping for key 'condition'
+             --> rules.yaml:1:3
+              |
+            1 | - rule: a
+              |   ^^^^^^^
+              |
+              = note: in rule "a"
+              = help: key `conditon` is not known; did you mean `condition`?
+
+            error[LOAD_ERR_YAML_VALIDATE]: Invalid priority
+             --> rules.yaml:5:13
+              |
+            5 |   priority: warn
+              |             ^^^^
+              |
+              = note: in rule "a"
+              = help: expected one of Emergency, Alert, Critical, Error, Warning, Notice, Informational, Debug
+
+            error[LOAD_ERR_YAML_VALIDATE]: Value is not a sequence
+             --> rules.yaml:9:10
+              |
+            9 |   items: {a: b}
+              |          ^^^^^^
+              |
+              = note: in list "l"
+
+            warning[LOAD_UNKNOWN_KEY]: Unknown key 'conditon'
+             --> rules.yaml:3:3
+              |
+            3 |   conditon: evt.type = open
+              |   ^^^^^^^^
+              |
+              = note: in rule "a"
+              = help: did you mean `condition`?
+
+            warning[LOAD_UNKNOWN_ITEM]: Unknown top level item
+             --> rules.yaml:6:3
+              |
+            6 | - maco: x
+              |   ^^^^^^^
+              |
+              = help: did you mean `macro`?
+        "#]],
     );
 }
 
 #[test]
 fn not_yaml() {
-    check("- rule: a\n  desc: b: c\n", &expect![[""]]);
+    check(
+        "- rule: a\n  desc: b: c\n",
+        &expect![[r#"
+        error[LOAD_ERR_YAML_PARSE]: mapping values are not allowed in this context
+         --> rules.yaml:2:10
+          |
+        2 |   desc: b: c
+          |          ^
+    "#]],
+    );
     let mut loader = Loader::new(LoadOptions::default());
     loader.add_file("rules.yaml", b"- rule: \xff\n");
     let loaded = loader.finish();
     let shown = render(&diagnostics(&loaded)[0], &loaded.sources, Style::Plain);
-    expect![[""]].assert_eq(&shown);
+    expect![[r#"
+        error[LOAD_ERR_YAML_PARSE]: not UTF-8: byte 8 of the file is not part of a character
+        --> rules.yaml"#]]
+    .assert_eq(&shown);
 }
 
 #[test]
@@ -140,15 +258,52 @@ fn exception_values() {
     - name: unknown
       fields: [proc.nam]
 ",
-        &expect![[""]],
+        &expect![[r#"
+            error[LOAD_ERR_VALIDATE]: 'startswth' is not a supported comparison operator
+             --> rules.yaml:9:18
+              |
+            9 |       comps: [=, startswth]
+              |                  ^^^^^^^^^
+              |
+              = note: in rule "a", exception "known"
+              = help: did you mean `startswith`?
+
+            error[LOAD_ERR_VALIDATE]: 'proc.nam' is not a supported filter field
+              --> rules.yaml:11:16
+               |
+            11 |       fields: [proc.nam]
+               |                ^^^^^^^^
+               |
+               = note: in rule "a", exception "unknown"
+               = help: did you mean `proc.name`?
+        "#]],
     );
 }
 
 #[test]
 fn a_long_line_and_control_characters_are_not_shown() {
-    let long = format!("- rule: r\n  desc: d\n  condition: no.such = {}\n  output: o\n  priority: INFO\n", "x".repeat(10_000));
-    check(&long, &expect![[""]]);
-    check("- \"r\\e[31mule\": \"\\e[31m\"\n", &expect![[""]]);
+    let long = format!(
+        "- rule: r\n  desc: d\n  condition: no.such = {}\n  output: o\n  priority: INFO\n",
+        "x".repeat(10_000)
+    );
+    check(
+        &long,
+        &expect![[r#"
+        error[LOAD_ERR_COMPILE_CONDITION]: filter_check called with nonexistent field no.such
+        --> rules.yaml:3:14
+         = note: in rule "r"
+    "#]],
+    );
+    check(
+        "- \"r\\e[31mule\": \"\\e[31m\"\n",
+        &expect![[r#"
+        warning[LOAD_UNKNOWN_ITEM]: Unknown top level item
+         --> rules.yaml:1:3
+          |
+        1 | - "r\e[31mule": "\e[31m"
+          |   ^^^^^^^^^^^^^^^^^^^^^^
+    "#]],
+    );
 }
 
 #[test]
@@ -173,7 +328,14 @@ fn every_place_can_be_shown() {
             assert!(!render(&diagnostic, &loaded.sources, Style::Plain).is_empty());
         }
         for lint in loaded.lint() {
-            assert!(!render(&Diagnostic::lint(&lint, &loaded.sources), &loaded.sources, Style::Plain).is_empty());
+            assert!(
+                !render(
+                    &Diagnostic::lint(&lint, &loaded.sources),
+                    &loaded.sources,
+                    Style::Plain
+                )
+                .is_empty()
+            );
         }
         assert!(falco_load_results(&loaded)["falco_load_results"].is_array());
     }
@@ -181,6 +343,69 @@ fn every_place_can_be_shown() {
 
 #[test]
 fn json_has_falcos_shape() {
-    let loaded = load(&[("rules.yaml", "- rule: a\n  desc: d\n  condition: evt.type = open and x\n  output: o\n  priority: INFO\n")]);
-    expect![[""]].assert_eq(&serde_json::to_string_pretty(&falco_load_results(&loaded)).unwrap());
+    let loaded = load(&[(
+        "rules.yaml",
+        "- rule: a\n  desc: d\n  condition: evt.type = open and x\n  output: o\n  priority: INFO\n",
+    )]);
+    expect![[r#"
+        {
+          "falco_load_results": [
+            {
+              "errors": [
+                {
+                  "code": "LOAD_ERR_VALIDATE",
+                  "codedesc": "Error validating rule/macro/list/exception objects",
+                  "context": {
+                    "locations": [
+                      {
+                        "item_name": "",
+                        "item_type": "rules content",
+                        "position": {
+                          "column": 0,
+                          "line": 0,
+                          "name": "rules.yaml",
+                          "offset": 0
+                        }
+                      },
+                      {
+                        "item_name": "a",
+                        "item_type": "rule",
+                        "position": {
+                          "column": 2,
+                          "line": 0,
+                          "name": "rules.yaml",
+                          "offset": 2
+                        }
+                      },
+                      {
+                        "item_name": "",
+                        "item_type": "condition expression",
+                        "position": {
+                          "column": 22,
+                          "line": 0,
+                          "name": "\"evt.type = open a...\"",
+                          "offset": 22
+                        }
+                      }
+                    ],
+                    "snippet": "  condition: evt.type = open and x\n                                 ^\n"
+                  },
+                  "help": "define the macro in this file or in one that is loaded before it",
+                  "message": "Undefined macro 'x' used in filter.",
+                  "span": {
+                    "column": 34,
+                    "end": 54,
+                    "line": 3,
+                    "name": "rules.yaml",
+                    "start": 53
+                  }
+                }
+              ],
+              "name": "rules.yaml",
+              "successful": false,
+              "warnings": []
+            }
+          ]
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&falco_load_results(&loaded)).unwrap());
 }

@@ -17,7 +17,10 @@ fn rule(condition: &str) -> String {
 /// The first error says this.
 fn refused(file: &str, expected: &str) {
     let loaded = load(file);
-    let message = loaded.results[0].errors.first().map(|error| error.message.clone());
+    let message = loaded.results[0]
+        .errors
+        .first()
+        .map(|error| error.message.clone());
     let found = message.unwrap_or_default();
     assert!(found.contains(expected), "{expected:?} is not in {found:?}");
 }
@@ -54,7 +57,11 @@ fn aliases_may_be_used() {
 #[test]
 fn a_list_of_100_000_items() {
     let items: Vec<String> = (0..100_000).map(|item| format!("item-{item}")).collect();
-    let file = format!("- list: l\n  items: [{}]\n{}", items.join(", "), rule("evt.type = open and proc.name in (l)"));
+    let file = format!(
+        "- list: l\n  items: [{}]\n{}",
+        items.join(", "),
+        rule("evt.type = open and proc.name in (l)")
+    );
     let loaded = loads(&file);
     assert_eq!(loaded.lists[0].items.len(), 100_000);
 }
@@ -68,7 +75,13 @@ fn lists_that_multiply() {
     refused(&file, "lists inside lists");
     // 4,000 uses of 10,000 bytes and more in one condition.
     let uses = vec!["a"; 4000].join(",");
-    refused(&format!("- list: a\n  items: [{wide}]\n{}", rule(&format!("proc.name in ({uses})"))), "lists written out");
+    refused(
+        &format!(
+            "- list: a\n  items: [{wide}]\n{}",
+            rule(&format!("proc.name in ({uses})"))
+        ),
+        "lists written out",
+    );
 }
 
 #[test]
@@ -129,10 +142,19 @@ fn macros_in_a_ring() {
 
 #[test]
 fn deep_conditions() {
-    let nested = |depth: usize| rule(&format!("{}evt.type = open{}", "(".repeat(depth), ")".repeat(depth)));
+    let nested = |depth: usize| {
+        rule(&format!(
+            "{}evt.type = open{}",
+            "(".repeat(depth),
+            ")".repeat(depth)
+        ))
+    };
     loads(&nested(100));
     refused(&nested(100_000), "depth");
-    refused(&rule(&format!("{}evt.type = open", "not (".repeat(100_000))), "depth");
+    refused(
+        &rule(&format!("{}evt.type = open", "not (".repeat(100_000))),
+        "depth",
+    );
 }
 
 #[test]
@@ -144,13 +166,18 @@ fn wide_conditions() {
 #[test]
 fn many_exceptions() {
     let values: Vec<String> = (0..20_000).map(|at| format!("[a{at}, /b{at}]")).collect();
-    let exception = format!("  exceptions: [{{name: e, fields: [proc.name, fd.name], values: [{}]}}]\n", values.join(", "));
+    let exception = format!(
+        "  exceptions: [{{name: e, fields: [proc.name, fd.name], values: [{}]}}]\n",
+        values.join(", ")
+    );
     loads(&(rule("evt.type = open") + &exception));
 }
 
 #[test]
 fn many_rules() {
-    let file: String = (0..3000).map(|at| rule("evt.type = open").replace("rule: r", &format!("rule: r{at}"))).collect();
+    let file: String = (0..3000)
+        .map(|at| rule("evt.type = open").replace("rule: r", &format!("rule: r{at}")))
+        .collect();
     assert_eq!(loads(&file).rules.len(), 3000);
 }
 

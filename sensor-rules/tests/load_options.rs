@@ -38,13 +38,22 @@ fn load(options: LoadOptions) -> Loaded {
 
 fn active(loaded: &Loaded) -> Vec<&str> {
     let rules = loaded.rule_set.as_ref().unwrap().rules();
-    assert_eq!(rules.len(), loaded.rules.iter().filter(|rule| rule.id.is_some()).count());
+    assert_eq!(
+        rules.len(),
+        loaded.rules.iter().filter(|rule| rule.id.is_some()).count()
+    );
     rules.iter().map(|rule| rule.name.as_str()).collect()
 }
 
 fn select(selection: &[(bool, SelectionTarget)]) -> Vec<String> {
-    let selection = selection.iter().map(|(enable, target)| Selection { enable: *enable, target: target.clone() });
-    let loaded = load(LoadOptions { selection: selection.collect(), ..LoadOptions::default() });
+    let selection = selection.iter().map(|(enable, target)| Selection {
+        enable: *enable,
+        target: target.clone(),
+    });
+    let loaded = load(LoadOptions {
+        selection: selection.collect(),
+        ..LoadOptions::default()
+    });
     active(&loaded).into_iter().map(str::to_owned).collect()
 }
 
@@ -54,18 +63,44 @@ fn rules_are_selected_by_name_and_tag_in_order() {
     let tag = |tag: &str| SelectionTarget::Tag(tag.to_owned());
     assert_eq!(select(&[]), ["shell in container", "file read"]);
     assert_eq!(select(&[(false, rule("*"))]), Vec::<String>::new());
-    assert_eq!(select(&[(true, rule("*"))]), ["shell in container", "shell on host", "file read"]);
-    assert_eq!(select(&[(false, rule("*")), (true, tag("shell"))]), ["shell in container", "shell on host"]);
-    assert_eq!(select(&[(true, tag("shell")), (false, rule("shell*container"))]), ["shell on host", "file read"]);
-    assert_eq!(select(&[(false, rule("Shell*"))]), ["shell in container", "file read"], "case counts");
-    assert_eq!(select(&[(false, tag("sh*"))]), ["shell in container", "file read"], "tags have no wildcard");
+    assert_eq!(
+        select(&[(true, rule("*"))]),
+        ["shell in container", "shell on host", "file read"]
+    );
+    assert_eq!(
+        select(&[(false, rule("*")), (true, tag("shell"))]),
+        ["shell in container", "shell on host"]
+    );
+    assert_eq!(
+        select(&[(true, tag("shell")), (false, rule("shell*container"))]),
+        ["shell on host", "file read"]
+    );
+    assert_eq!(
+        select(&[(false, rule("Shell*"))]),
+        ["shell in container", "file read"],
+        "case counts"
+    );
+    assert_eq!(
+        select(&[(false, tag("sh*"))]),
+        ["shell in container", "file read"],
+        "tags have no wildcard"
+    );
 }
 
 #[test]
 fn less_severe_rules_are_left_out() {
-    let min = |min_priority| LoadOptions { min_priority, ..LoadOptions::default() };
-    assert_eq!(active(&load(min(Priority::Debug))), ["shell in container", "file read"]);
-    assert_eq!(active(&load(min(Priority::Informational))), ["shell in container"]);
+    let min = |min_priority| LoadOptions {
+        min_priority,
+        ..LoadOptions::default()
+    };
+    assert_eq!(
+        active(&load(min(Priority::Debug))),
+        ["shell in container", "file read"]
+    );
+    assert_eq!(
+        active(&load(min(Priority::Informational))),
+        ["shell in container"]
+    );
     assert_eq!(active(&load(min(Priority::Critical))), Vec::<&str>::new());
 }
 
@@ -73,52 +108,96 @@ fn less_severe_rules_are_left_out() {
 fn outputs_are_appended_to() {
     let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<BTreeSet<_>>();
     let append_output = vec![
-        AppendOutput { extra_output: Some("pid=%proc.pid".to_owned()), ..AppendOutput::default() },
+        AppendOutput {
+            extra_output: Some("pid=%proc.pid".to_owned()),
+            ..AppendOutput::default()
+        },
         AppendOutput {
             tags: tags(&["shell", "process"]),
             extra_output: Some("b".to_owned()),
             extra_fields: vec![
-                ExtraFieldOption { key: "proc.exepath".to_owned(), format: None },
-                ExtraFieldOption { key: "where".to_owned(), format: Some("in %fd.name".to_owned()) },
+                ExtraFieldOption {
+                    key: "proc.exepath".to_owned(),
+                    format: None,
+                },
+                ExtraFieldOption {
+                    key: "where".to_owned(),
+                    format: Some("in %fd.name".to_owned()),
+                },
             ],
             ..AppendOutput::default()
         },
-        AppendOutput { rule: Some("file read".to_owned()), extra_output: Some("c".to_owned()), ..AppendOutput::default() },
-        AppendOutput { source: Some("other".to_owned()), extra_output: Some("d".to_owned()), ..AppendOutput::default() },
+        AppendOutput {
+            rule: Some("file read".to_owned()),
+            extra_output: Some("c".to_owned()),
+            ..AppendOutput::default()
+        },
+        AppendOutput {
+            source: Some("other".to_owned()),
+            extra_output: Some("d".to_owned()),
+            ..AppendOutput::default()
+        },
     ];
-    let loaded = load(LoadOptions { append_output, ..LoadOptions::default() });
+    let loaded = load(LoadOptions {
+        append_output,
+        ..LoadOptions::default()
+    });
     let output = |name: &str| loaded.rule(name).unwrap().compiled_output.clone().unwrap();
     assert_eq!(output("shell in container"), "shell (%proc.name) pid=%proc.pid b");
     assert_eq!(output("shell on host"), "shell pid=%proc.pid");
     assert_eq!(output("file read"), "file pid=%proc.pid c");
     assert_eq!(loaded.rule("file read").unwrap().output, "file", "as written");
     let extra = &loaded.rule("shell in container").unwrap().extra_fields;
-    let extra: Vec<_> = extra.iter().map(|field| (field.key.as_str(), field.is_field)).collect();
+    let extra: Vec<_> = extra
+        .iter()
+        .map(|field| (field.key.as_str(), field.is_field))
+        .collect();
     assert_eq!(extra, [("proc.exepath", true), ("where", false)]);
 }
 
 #[test]
 fn suggested_fields_are_those_of_containers_and_pods() {
-    let append_output = vec![AppendOutput { suggested_output: true, ..AppendOutput::default() }];
-    let loaded = load(LoadOptions { append_output, ..LoadOptions::default() });
+    let append_output = vec![AppendOutput {
+        suggested_output: true,
+        ..AppendOutput::default()
+    }];
+    let loaded = load(LoadOptions {
+        append_output,
+        ..LoadOptions::default()
+    });
     let output = loaded.rule("file read").unwrap().compiled_output.clone().unwrap();
-    assert!(output.starts_with("file container_id=%container.id container_name=%container.name "), "{output}");
+    assert!(
+        output.starts_with("file container_id=%container.id container_name=%container.name "),
+        "{output}"
+    );
     assert!(output.contains(" k8s_pod_name=%k8s.pod.name"), "{output}");
 }
 
 #[test]
 fn errors_of_appended_formats_are_reported() {
-    let append_output = vec![AppendOutput { extra_output: Some("%no.such".to_owned()), ..AppendOutput::default() }];
-    let mut loader = Loader::new(LoadOptions { append_output, ..LoadOptions::default() });
+    let append_output = vec![AppendOutput {
+        extra_output: Some("%no.such".to_owned()),
+        ..AppendOutput::default()
+    }];
+    let mut loader = Loader::new(LoadOptions {
+        append_output,
+        ..LoadOptions::default()
+    });
     let result = loader.add_file("rules.yaml", RULES.as_bytes());
-    assert_eq!(result.errors.first().map(|error| error.code.as_str()), Some("LOAD_ERR_COMPILE_OUTPUT"));
+    assert_eq!(
+        result.errors.first().map(|error| error.code.as_str()),
+        Some("LOAD_ERR_COMPILE_OUTPUT")
+    );
 }
 
 #[test]
 fn the_engine_version_is_the_callers() {
     let file = b"- required_engine_version: 0.50.0\n";
     let load = |engine_version| {
-        let mut loader = Loader::new(LoadOptions { engine_version, ..LoadOptions::default() });
+        let mut loader = Loader::new(LoadOptions {
+            engine_version,
+            ..LoadOptions::default()
+        });
         loader.add_file("rules.yaml", file).is_ok()
     };
     assert!(load(Version::new(0, 50, 0)));
@@ -129,7 +208,10 @@ fn the_engine_version_is_the_callers() {
 fn unknown_sources_are_the_callers_too() {
     let file = RULES.replace("tags: [file]", "source: audit");
     let known_sources = vec!["syscall".to_owned(), "audit".to_owned()];
-    let mut loader = Loader::new(LoadOptions { known_sources, ..LoadOptions::default() });
+    let mut loader = Loader::new(LoadOptions {
+        known_sources,
+        ..LoadOptions::default()
+    });
     loader.add_file("rules.yaml", file.as_bytes());
     let loaded = loader.finish();
     assert_eq!(active(&loaded), ["shell in container", "file read"]);
@@ -137,7 +219,10 @@ fn unknown_sources_are_the_callers_too() {
     loader.add_file("rules.yaml", file.as_bytes());
     let loaded = loader.finish();
     assert_eq!(active(&loaded), ["shell in container"]);
-    assert!(loaded.rule("file read").unwrap().compiled_condition.is_none(), "skipped");
+    assert!(
+        loaded.rule("file read").unwrap().compiled_condition.is_none(),
+        "skipped"
+    );
 }
 
 #[test]
@@ -148,5 +233,8 @@ fn a_file_that_cannot_be_read_stands_among_the_results() {
     let loaded = loader.finish();
     assert!(loaded.rule_set.is_none());
     let error = &loaded.results[1].errors[0];
-    assert_eq!((error.code.as_str(), error.message.as_str()), ("LOAD_ERR_FILE_READ", "no such file"));
+    assert_eq!(
+        (error.code.as_str(), error.message.as_str()),
+        ("LOAD_ERR_FILE_READ", "no such file")
+    );
 }

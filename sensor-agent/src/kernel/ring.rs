@@ -1,1 +1,123 @@
-//! Reading the rings.
+//! Reading the rings, on a thread of its own.
+//!
+//! Lifecycle records come first: before each activity record the lifecycle ring is emptied, so that the
+//! process of an activity is known by then. (A record of an earlier exec is in its ring before the
+//! process can do anything that makes an activity record.)
+//!
+//! The kernel wakes a reader only when the ring was empty. After work the thread rests shortly before it
+//! asks again, so that under load records come in batches and not each with a wake-up of its own.
+
+use std::{
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use aya::maps::{MapData, RingBuf};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use sensor_common::kind::Ring;
+
+/// The rest after work: a record waits this long at most when the machine is busy.
+const REST: Duration = Duration::from_micros(250);
+
+/// How often [`Sink::tick`] is called.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Records of one ring handled before the clock is asked.
+const BATCH: usize = 1024;
+
+/// Takes what is read.
+pub trait Sink {
+    /// One record.
+    fn record(&mut self, ring: Ring, bytes: &[u8]);
+    /// About once a second.
+    fn tick(&mut self);
+    /// Time that was spent on records.
+    fn busy(&mut self, time: Duration);
+}
+
+/// Ends a reader from another thread.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    stopping: Arc<AtomicBool>,
+    wake: Arc<OwnedFd>,
+}
+
+impl Stop {
+    /// Makes one.
+    pub fn new() -> Result<Self, rustix::io::Errno> {
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        Ok(Self { stopping: Arc::default(), wake })
+    }
+
+    /// Lets the reader end once both rings are empty.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        // A full counter has woken the reader already.
+        let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
+    }
+}
+
+/// Reads until [`Stop::stop`], and then until the rings are empty.
+pub fn read(
+    lifecycle: &mut RingBuf<MapData>,
+    activity: &mut RingBuf<MapData>,
+    stop: &Stop,
+    sink: &mut impl Sink,
+) -> Result<(), rustix::io::Errno> {
+    let mut last_tick = Instant::now();
+    loop {
+        let stopping = stop.stopping.load(Ordering::Acquire);
+        let begin = Instant::now();
+        let count = drain(lifecycle, activity, sink);
+        if count > 0 {
+            sink.busy(begin.elapsed());
+        }
+        if last_tick.elapsed() >= TICK {
+            last_tick = Instant::now();
+            sink.tick();
+        }
+        match (count, stopping) {
+            (0, true) => {
+                sink.tick();
+                return Ok(());
+            }
+            (0, false) => wait([lifecycle.as_fd(), activity.as_fd(), stop.wake.as_fd()], TICK)?,
+            (BATCH.., _) => {}
+            _ => std::thread::sleep(REST),
+        }
+    }
+}
+
+/// Reads what is there, at most [`BATCH`] activity records; returns how many of either ring.
+fn drain(lifecycle: &mut RingBuf<MapData>, activity: &mut RingBuf<MapData>, sink: &mut impl Sink) -> usize {
+    let mut count = 0;
+    for _ in 0..BATCH {
+        let Some(record) = activity.next() else { break };
+        count += drain_lifecycle(lifecycle, sink) + 1;
+        sink.record(Ring::Activity, &record);
+    }
+    count + drain_lifecycle(lifecycle, sink)
+}
+
+fn drain_lifecycle(lifecycle: &mut RingBuf<MapData>, sink: &mut impl Sink) -> usize {
+    let mut count = 0;
+    while let Some(record) = lifecycle.next() {
+        sink.record(Ring::Lifecycle, &record);
+        count += 1;
+    }
+    count
+}
+
+/// Waits until one of the descriptors can be read, or for the time.
+fn wait(fds: [BorrowedFd<'_>; 3], time: Duration) -> Result<(), rustix::io::Errno> {
+    let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    let timeout = Timespec { tv_sec: i64::try_from(time.as_secs()).unwrap_or(1), tv_nsec: 0 };
+    match poll(&mut fds, Some(&timeout)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

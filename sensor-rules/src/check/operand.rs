@@ -19,6 +19,7 @@ enum Place {
     Left,
     Right,
     Argument,
+    Output,
 }
 
 /// Whether the operand yields a value for each ancestor.
@@ -37,6 +38,11 @@ impl Checker<'_> {
         operand: &ast::Operand,
     ) -> Result<(Operand, Kind), ConditionError> {
         self.operand(operand, Place::Left)
+    }
+
+    /// What a token of an output stands for.
+    pub(super) fn output_operand(&mut self, operand: &ast::Operand) -> Result<Operand, ConditionError> {
+        self.operand(operand, Place::Output).map(|(operand, _)| operand)
     }
 
     /// What stands right of the operator of `check`, whose left side is of `left` type.
@@ -81,8 +87,11 @@ impl Checker<'_> {
         if flags.has(FieldFlag::TableOnly) {
             return Err(self.field_error(name, &FieldError::Unknown(format_smolstr!("{name}"))));
         }
-        if flags.has(FieldFlag::PrintOnly) {
+        if place != Place::Output && flags.has(FieldFlag::PrintOnly) {
             return Err(misplaced("can stand in outputs only"));
+        }
+        if place == Place::Output && flags.has(FieldFlag::FilterOnly) {
+            return Err(misplaced("can stand in conditions only"));
         }
         if place == Place::Right && flags.has(FieldFlag::NoRhs) {
             return Err(misplaced("cannot stand right of an operator"));

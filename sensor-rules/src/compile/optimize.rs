@@ -1,5 +1,7 @@
 //! Puts tests of the same value together, and cheap and decisive tests first.
 
+use std::mem::{Discriminant, discriminant};
+
 use hashbrown::HashMap;
 
 use crate::ast::Modifier;
@@ -25,6 +27,8 @@ struct FuseKey {
     operand: Operand,
     scope: Scope,
     relation: Relation,
+    /// An address is tested against addresses and against networks.
+    constants: Discriminant<Constants>,
 }
 
 impl<'a> Optimizer<'a> {
@@ -110,7 +114,7 @@ impl<'a> Optimizer<'a> {
         if test.scope == Scope::Every {
             return None;
         }
-        let Predicate::Constants(relation, Modifier::AnyOf, _) = &test.predicate else { return None };
+        let Predicate::Constants(relation, Modifier::AnyOf, constants) = &test.predicate else { return None };
         let joins = matches!(
             relation,
             Relation::Eq
@@ -122,7 +126,12 @@ impl<'a> Optimizer<'a> {
                 | Relation::IGlob
                 | Relation::Below
         );
-        let key = FuseKey { operand: test.operand.clone(), scope: test.scope, relation: *relation };
+        let key = FuseKey {
+            operand: test.operand.clone(),
+            scope: test.scope,
+            relation: *relation,
+            constants: discriminant(constants),
+        };
         joins.then(|| (key, test.clone()))
     }
 

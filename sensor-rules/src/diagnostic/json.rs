@@ -11,16 +11,27 @@ use crate::load::{FileResult, Issue, Loaded, Location, Sources, Span};
 /// file, line and column (from 1) and the bytes.
 #[must_use]
 pub fn falco_load_results(loaded: &Loaded) -> Value {
-    let results: Vec<Value> = loaded.results.iter().map(|result| file(result, &loaded.sources)).collect();
+    let results: Vec<Value> = loaded
+        .results
+        .iter()
+        .map(|result| file(result, &loaded.sources))
+        .collect();
     json!({ "falco_load_results": results })
 }
 
 fn file(result: &FileResult, sources: &Sources) -> Value {
-    let errors = result.errors.iter().map(|error| issue(error, error.code.as_str(), error.code.description(), sources));
-    let warnings = result
-        .warnings
+    let errors = result
+        .errors
         .iter()
-        .map(|warning| issue(warning, warning.code.as_str(), warning.code.description(), sources));
+        .map(|error| issue(error, error.code.as_str(), error.code.description(), sources));
+    let warnings = result.warnings.iter().map(|warning| {
+        issue(
+            warning,
+            warning.code.as_str(),
+            warning.code.description(),
+            sources,
+        )
+    });
     json!({
         "name": result.name,
         "successful": result.is_ok(),
@@ -31,7 +42,10 @@ fn file(result: &FileResult, sources: &Sources) -> Value {
 
 fn issue<C>(issue: &Issue<C>, code: &str, description: &str, sources: &Sources) -> Value {
     let locations: Vec<Value> = issue.locations.iter().map(location).collect();
-    let snippet = issue.span.map_or_else(|| "<No context available>\n".to_owned(), |span| snippet(span, sources));
+    let snippet = issue.span.map_or_else(
+        || "<No context available>\n".to_owned(),
+        |span| snippet(span, sources),
+    );
     let mut value = json!({
         "code": code,
         "codedesc": description,

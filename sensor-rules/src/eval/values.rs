@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::transform;
 use crate::event::{Event, Value};
-use crate::field::{Field, FieldArg, FieldRef};
+use crate::field::{Field, FieldRef};
 use crate::limits::{ANCESTORS_MAX, EVENT_BYTES_MAX};
 use crate::matcher::Scalar;
 use crate::transform::Transformer;
@@ -141,6 +141,23 @@ impl Values {
     }
 
     fn keep(&mut self, value: &Value<'_>) -> Cached {
+        let Value::List(values) = value else { return self.keep_single(value) };
+        let start = offset(self.items.len());
+        for value in values {
+            self.keep_item(value);
+        }
+        Cached::List { start, end: offset(self.items.len()) }
+    }
+
+    fn keep_item(&mut self, value: &Value<'_>) {
+        let item = self.keep_single(value);
+        if item != Cached::Missing {
+            self.items.push(item);
+        }
+    }
+
+    /// Keeps a value that is no list. A list in a list has no meaning and no value.
+    fn keep_single(&mut self, value: &Value<'_>) -> Cached {
         match value {
             Value::Bool(value) => Cached::Bool(*value),
             Value::Int(value) => Cached::Int(*value),
@@ -152,28 +169,22 @@ impl Values {
                 Cached::Text { start, end } => Cached::Bytes { start, end },
                 other => other,
             },
-            Value::List(values) => {
-                let items: SmallVec<[Cached; 8]> = values
-                    .iter()
-                    .map(|value| if let Value::List(_) = value { Cached::Missing } else { self.keep(value) })
-                    .filter(|item| *item != Cached::Missing)
-                    .collect();
-                self.list(&items)
-            }
+            Value::List(_) => Cached::Missing,
         }
     }
 
     fn ancestors(&mut self, field: Field, event: &impl Event) -> Cached {
-        let count = event.ancestor_count().min(ANCESTORS_MAX);
-        let mut items: SmallVec<[Cached; 16]> = SmallVec::new();
-        for index in 1..=count {
-            let reference = FieldRef { field, arg: FieldArg::Index(index) };
-            match self.fetch(&reference, event) {
-                Cached::Missing => {}
-                item => items.push(item),
+        let start = offset(self.items.len());
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for index in 1..=event.ancestor_count().min(ANCESTORS_MAX) {
+            buffer.clear();
+            if let Some(value) = event.value(&FieldRef::indexed(field, index), &mut buffer) {
+                self.keep_item(&value);
             }
         }
-        if items.is_empty() { Cached::Missing } else { self.list(&items) }
+        self.buffer = buffer;
+        let end = offset(self.items.len());
+        if start == end { Cached::Missing } else { Cached::List { start, end } }
     }
 
     /// Keeps bytes as text. What does not fit any more has no value.

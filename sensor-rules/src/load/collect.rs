@@ -43,7 +43,10 @@ pub(crate) struct Indexed<T> {
 
 impl<T> Default for Indexed<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), by_name: HashMap::new() }
+        Self {
+            items: Vec::new(),
+            by_name: HashMap::new(),
+        }
     }
 }
 
@@ -130,9 +133,22 @@ impl Collector {
         let key = (kind, Arc::from(name));
         if read.is_err() {
             self.failed.insert(key);
-        } else {
+        } else if self.is_defined(kind, name) {
             self.failed.remove(&key);
         }
+    }
+
+    fn is_defined(&self, kind: Kind, name: &str) -> bool {
+        match kind {
+            Kind::List => self.lists.get(name).is_some(),
+            Kind::Macro => self.macros.get(name).is_some(),
+            Kind::Rule => self.rules.get(name).is_some(),
+        }
+    }
+
+    /// Whether there is nothing of that name to change only because its definition has an error.
+    pub(crate) fn base_has_failed(&self, kind: Kind, name: &str) -> bool {
+        self.has_failed(kind, name) && !self.is_defined(kind, name)
     }
 
     /// Whether the newest item of that name has an error that is reported already.
@@ -142,8 +158,10 @@ impl Collector {
 
     pub(crate) fn require_engine(&mut self, required: Version, context: &Context) -> Result<(), LoadError> {
         if !self.engine_version.satisfies(required) {
-            let message =
-                format!("Rules require engine version {required}, but engine version is {}", self.engine_version);
+            let message = format!(
+                "Rules require engine version {required}, but engine version is {}",
+                self.engine_version
+            );
             return Err(wrong(message, context));
         }
         self.required_engine = self.required_engine.max(Some(required));
@@ -157,12 +175,20 @@ impl Collector {
     ) -> Result<(), LoadError> {
         for (at, required) in alternatives.iter().enumerate() {
             if required.version.is_none() {
-                let message = format!("Invalid required version '{}' for plugin '{}'", required.text, required.name);
+                let message = format!(
+                    "Invalid required version '{}' for plugin '{}'",
+                    required.text, required.name
+                );
                 return Err(wrong(message, context));
             }
-            if alternatives[..at].iter().any(|earlier| earlier.name == required.name) {
-                let message =
-                    format!("Defined multiple alternative version requirements for plugin '{}'", required.name);
+            if alternatives[..at]
+                .iter()
+                .any(|earlier| earlier.name == required.name)
+            {
+                let message = format!(
+                    "Defined multiple alternative version requirements for plugin '{}'",
+                    required.name
+                );
                 return Err(wrong(message, context));
             }
         }
@@ -179,16 +205,25 @@ impl Collector {
     fn order(&mut self, previous: Option<Order>, context: &Context) -> Result<Order, LoadError> {
         let items = self.lists.len() + self.macros.len() + self.rules.len();
         if previous.is_none() && items >= ITEMS_MAX {
-            return Err(wrong(format!("more than {ITEMS_MAX} lists, macros and rules"), context));
+            return Err(wrong(
+                format!("more than {ITEMS_MAX} lists, macros and rules"),
+                context,
+            ));
         }
         let visibility = self.position();
-        Ok(Order { index: previous.map_or(visibility, |previous| previous.index), visibility })
+        Ok(Order {
+            index: previous.map_or(visibility, |previous| previous.index),
+            visibility,
+        })
     }
 
     fn count_entries(&mut self, added: usize, context: &Context) -> Result<(), LoadError> {
         self.list_entries = self.list_entries.saturating_add(added);
         if self.list_entries > LIST_ENTRIES_MAX {
-            return Err(wrong(format!("lists hold more than {LIST_ENTRIES_MAX} items together"), context));
+            return Err(wrong(
+                format!("lists hold more than {LIST_ENTRIES_MAX} items together"),
+                context,
+            ));
         }
         Ok(())
     }
@@ -197,7 +232,9 @@ impl Collector {
     pub(crate) fn define_list(&mut self, mut list: ListItem, announced: bool) -> Result<(), LoadError> {
         self.count_entries(list.items.len(), &list.context)?;
         let previous = self.lists.get(&list.name);
-        list.redefined = previous.filter(|_| !announced).and_then(|previous| previous.context.span());
+        list.redefined = previous
+            .filter(|_| !announced)
+            .and_then(|previous| previous.context.span());
         let previous = previous.map(|previous| previous.order);
         list.order = self.order(previous, &list.context)?;
         let name = Arc::clone(&list.name);
@@ -208,8 +245,14 @@ impl Collector {
         Ok(())
     }
 
-    pub(crate) fn append_list(&mut self, name: &str, items: Vec<Word>, context: &Context) -> Result<(), LoadError> {
-        const MISSING: &str = "List uses 'append' or 'override.items: append' but no list by that name already exists";
+    pub(crate) fn append_list(
+        &mut self,
+        name: &str,
+        items: Vec<Word>,
+        context: &Context,
+    ) -> Result<(), LoadError> {
+        const MISSING: &str =
+            "List uses 'append' or 'override.items: append' but no list by that name already exists";
         self.count_entries(items.len(), context)?;
         let position = self.position();
         let previous = self.lists.get_mut(name).ok_or_else(|| wrong(MISSING, context))?;
@@ -221,7 +264,9 @@ impl Collector {
     /// Defines a macro; `announced` if the item says that it replaces one.
     pub(crate) fn define_macro(&mut self, mut item: MacroItem, announced: bool) -> Result<(), LoadError> {
         let previous = self.macros.get(&item.name);
-        item.redefined = previous.filter(|_| !announced).and_then(|previous| previous.context.span());
+        item.redefined = previous
+            .filter(|_| !announced)
+            .and_then(|previous| previous.context.span());
         let previous = previous.map(|previous| previous.order);
         item.order = self.order(previous, &item.context)?;
         let name = Arc::clone(&item.name);
@@ -232,7 +277,12 @@ impl Collector {
         Ok(())
     }
 
-    pub(crate) fn append_macro(&mut self, name: &str, more: &Text, context: &Context) -> Result<(), LoadError> {
+    pub(crate) fn append_macro(
+        &mut self,
+        name: &str,
+        more: &Text,
+        context: &Context,
+    ) -> Result<(), LoadError> {
         const MISSING: &str =
             "Macro uses 'append' or 'override.condition: append' but no macro by that name already exists";
         let position = self.position();
@@ -242,7 +292,12 @@ impl Collector {
         Ok(())
     }
 
-    pub(crate) fn define_rule(&mut self, mut rule: RuleItem, result: &mut FileResult) -> Result<(), LoadError> {
+    /// Defines a rule, unless its exceptions are wrong; that is then reported.
+    pub(crate) fn define_rule(
+        &mut self,
+        mut rule: RuleItem,
+        result: &mut FileResult,
+    ) -> Result<(), LoadError> {
         let previous = self.rules.get(&rule.name);
         if previous.is_some_and(|previous| previous.source != rule.source) {
             return Err(wrong(OTHER_SOURCE, &rule.context));
@@ -253,12 +308,18 @@ impl Collector {
             let warning = LoadWarning::new(WarningCode::UnknownSource, message, &rule.context);
             result.warn(warning.with_help(self.source_help(&rule.source)));
         }
+        let catalogue = (!rule.unknown_source).then_some(&self.catalogue);
+        let errors_before = result.errors.len();
         for exception in &mut rule.exceptions {
             if exception.fields.is_empty() {
                 let message = "Rule exception item must have fields property with a list of fields";
-                return Err(wrong(message, &exception.context));
+                result.error(wrong(message, &exception.context));
+            } else if let Err(error) = exception::validate(exception, catalogue) {
+                result.error(error);
             }
-            exception::validate(exception, (!rule.unknown_source).then_some(&self.catalogue))?;
+        }
+        if result.errors.len() > errors_before {
+            return Ok(());
         }
         let previous = self.rules.get(&rule.name).map(|previous| previous.order);
         rule.order = self.order(previous, &rule.context)?;
@@ -292,13 +353,21 @@ impl Collector {
         Ok((rule, catalogue))
     }
 
-    pub(crate) fn append_rule(&mut self, name: &str, update: RuleUpdate, context: &Context) -> Result<(), LoadError> {
+    pub(crate) fn append_rule(
+        &mut self,
+        name: &str,
+        update: RuleUpdate,
+        context: &Context,
+    ) -> Result<(), LoadError> {
         const MISSING: &str =
             "Rule uses 'append' or 'override.<key>: append' but no rule by that name already exists";
         let position = self.position();
         let (rule, catalogue) = self.changed(name, MISSING, update.source.as_deref(), context)?;
         if !update.changes_something() {
-            return Err(wrong("Appended rule must have exceptions or condition property", context));
+            return Err(wrong(
+                "Appended rule must have exceptions or condition property",
+                context,
+            ));
         }
         for exception in update.exceptions.into_iter().flatten() {
             append_exception(rule, exception, catalogue)?;
@@ -318,7 +387,12 @@ impl Collector {
         Ok(())
     }
 
-    pub(crate) fn replace_rule(&mut self, name: &str, update: RuleUpdate, context: &Context) -> Result<(), LoadError> {
+    pub(crate) fn replace_rule(
+        &mut self,
+        name: &str,
+        update: RuleUpdate,
+        context: &Context,
+    ) -> Result<(), LoadError> {
         const MISSING: &str =
             "An 'override.<key>: replace' to a rule was requested but no rule by that name already exists";
         let position = self.position();
@@ -351,7 +425,12 @@ impl Collector {
         Ok(())
     }
 
-    pub(crate) fn enable_rule(&mut self, name: &str, enabled: bool, context: &Context) -> Result<(), LoadError> {
+    pub(crate) fn enable_rule(
+        &mut self,
+        name: &str,
+        enabled: bool,
+        context: &Context,
+    ) -> Result<(), LoadError> {
         const MISSING: &str = "Rule has 'enabled' key but no rule by that name already exists";
         self.changed(name, MISSING, None, context)?.0.enabled = enabled;
         Ok(())
@@ -391,7 +470,11 @@ fn append_exception(
     mut exception: Exception,
     catalogue: Option<&Catalogue>,
 ) -> Result<(), LoadError> {
-    let Some(previous) = rule.exceptions.iter_mut().find(|previous| previous.name == exception.name) else {
+    let Some(previous) = rule
+        .exceptions
+        .iter_mut()
+        .find(|previous| previous.name == exception.name)
+    else {
         if exception.fields.is_empty() {
             let message = "Rule exception must have fields property with a list of fields";
             return Err(wrong(message, &exception.context));
@@ -417,6 +500,14 @@ fn append_exception(
 /// A word that stands for an exception as a whole: what Falco fills in.
 fn implied(text: &str, exception: &Exception) -> Entry {
     let file = exception.context.file_id();
-    let span = exception.context.span().unwrap_or(Span { file, start: 0, end: offset(0) });
-    Entry::Word(Word { text: text.into(), span, exact: false })
+    let span = exception.context.span().unwrap_or(Span {
+        file,
+        start: 0,
+        end: offset(0),
+    });
+    Entry::Word(Word {
+        text: text.into(),
+        span,
+        exact: false,
+    })
 }

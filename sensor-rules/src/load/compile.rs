@@ -11,14 +11,20 @@ use super::exception;
 use super::expand::{Lists, TooLong};
 use super::help::{error_help, undefined_help};
 use super::item::RuleItem;
-use super::limits::{CONDITION_BYTES_MAX, CONDITION_NODES_MAX, EXPANDED_BYTES_MAX, EXPANDED_NODES_MAX, TREE_DEPTH_MAX};
+use super::limits::{
+    CONDITION_BYTES_MAX, CONDITION_NODES_MAX, EXPANDED_BYTES_MAX, EXPANDED_ITEMS_MAX, EXPANDED_NODES_MAX,
+    TREE_DEPTH_MAX,
+};
 use super::macros::{Macros, Parsed, Reason, Unresolved};
 use super::options::LoadOptions;
 use super::result::{ErrorCode, FileResult, LoadError, LoadWarning, WarningCode};
 use super::source::Text;
 use crate::ast::{self, Expr};
-use crate::check::{Checked, check};
+use crate::check::{MacroNodes, lower};
 use crate::error::{ConditionError, ConditionWarning, WarningKind};
+use crate::field::EventTypeSet;
+use crate::ir::Graph;
+use crate::limits::EVENT_CODES_MAX;
 use crate::parse::{ParseOptions, parse_condition};
 
 mod output;
@@ -33,7 +39,7 @@ pub(crate) struct CompiledRule {
     /// The condition with exceptions and lists written out; spans of the tree lie in it.
     pub(crate) text: Text,
     pub(crate) condition: Arc<Expr>,
-    pub(crate) checked: Checked,
+    pub(crate) event_types: EventTypeSet,
     pub(crate) output: CompiledOutput,
 }
 
@@ -51,18 +57,40 @@ struct Compiler<'a> {
     collector: &'a Collector,
     options: &'a LoadOptions,
     result: &'a mut FileResult,
+    /// What conditions become when they are checked; all rules share it, so that a macro is checked once.
+    graph: Graph,
+    macro_nodes: MacroNodes,
     expanded_bytes: usize,
+    expanded_items: usize,
     expanded_nodes: usize,
 }
 
 /// Compiles everything collected so far; what is wrong goes into the result of the file that was read last.
 /// None where the lists alone are too large.
-pub(crate) fn compile(collector: &Collector, options: &LoadOptions, result: &mut FileResult) -> Option<Compiled> {
+pub(crate) fn compile(
+    collector: &Collector,
+    options: &LoadOptions,
+    result: &mut FileResult,
+) -> Option<Compiled> {
     let lists = Lists::new(collector).map_err(|error| result.error(error)).ok()?;
-    let mut compiler = Compiler { collector, options, result, expanded_bytes: 0, expanded_nodes: 0 };
+    let mut compiler = Compiler {
+        collector,
+        options,
+        result,
+        graph: Graph::default(),
+        macro_nodes: MacroNodes::default(),
+        expanded_bytes: 0,
+        expanded_items: 0,
+        expanded_nodes: 0,
+    };
     let mut macros = compiler.macros(&lists);
-    let rules = collector.rules.iter().enumerate().filter(|(_, rule)| !rule.unknown_source);
-    let rules = rules.filter_map(|(position, rule)| compiler.rule(position, rule, &lists, &mut macros).ok()?);
+    let rules = collector
+        .rules
+        .iter()
+        .enumerate()
+        .filter(|(_, rule)| !rule.unknown_source);
+    let rules =
+        rules.filter_map(|(position, rule)| compiler.rule(position, rule, &lists, &mut macros).ok()?);
     let rules = rules.collect();
     let compiled = Compiled { lists, macros, rules };
     // Falco looks for what is unused only after everything compiled.
@@ -77,10 +105,16 @@ impl Compiler<'_> {
         let collector = self.collector;
         let parsed = collector.macros.iter().map(|item| {
             let Ok(text) = self.expand(&item.condition, lists, &item.condition_context) else {
-                return Parsed { text: item.condition.clone(), expr: None };
+                return Parsed {
+                    text: item.condition.clone(),
+                    expr: None,
+                };
             };
             let expr = self.parse(&text, &item.condition_context);
-            Parsed { expr: expr.ok(), text }
+            Parsed {
+                expr: expr.ok(),
+                text,
+            }
         });
         let mut macros = Macros::new(parsed.collect());
         for (position, item) in collector.macros.iter().enumerate() {
@@ -120,21 +154,31 @@ impl Compiler<'_> {
             let message = format!("the rules have more than {EXPANDED_NODES_MAX} conditions, macros put in");
             return Err(self.report(LoadError::new(ErrorCode::Validate, message, &rule.context)));
         }
-        let checked = match check(&condition, &self.options.catalogue) {
-            Ok(checked) => checked,
+        let catalogue = &self.options.catalogue;
+        let lowered = match lower(&condition, catalogue, &mut self.graph, &mut self.macro_nodes) {
+            Ok(lowered) => lowered,
             Err(errors) => return self.check_failed(&errors, rule, &text, macros),
         };
-        for warning in &checked.warnings {
+        let event_types = self.graph.event_types(lowered.root);
+        for warning in &lowered.warnings {
             self.condition_warning(warning, rule, &text, macros);
         }
-        if rule.source == "syscall" && rule.warn_evttypes && checked.is_too_wide() {
-            let message = "Rule matches too many evt.type values. This has a significant performance penalty.";
-            self.result.warn(LoadWarning::new(WarningCode::NoEvttype, message, &rule.context));
+        if rule.source == "syscall" && rule.warn_evttypes && is_too_wide(&event_types) {
+            let message =
+                "Rule matches too many evt.type values. This has a significant performance penalty.";
+            self.result
+                .warn(LoadWarning::new(WarningCode::NoEvttype, message, &rule.context));
         }
         let Some(output) = output? else {
             return Ok(None);
         };
-        Ok(Some(CompiledRule { position, text, condition: Arc::new(condition), checked, output }))
+        Ok(Some(CompiledRule {
+            position,
+            text,
+            condition: Arc::new(condition),
+            event_types,
+            output,
+        }))
     }
 
     fn report(&mut self, error: LoadError) -> Reported {
@@ -143,14 +187,19 @@ impl Compiler<'_> {
     }
 
     fn expand(&mut self, condition: &Text, lists: &Lists, context: &Context) -> Result<Text, Reported> {
-        let text = lists.expand(condition).map_err(|TooLong| {
+        let (text, items) = lists.expand(condition).map_err(|TooLong| {
             let message = format!("condition is longer than {CONDITION_BYTES_MAX} bytes, lists written out");
             self.report(LoadError::new(ErrorCode::CompileCondition, message, context))
         })?;
         self.expanded_bytes = self.expanded_bytes.saturating_add(text.as_str().len());
-        if self.expanded_bytes > EXPANDED_BYTES_MAX {
-            let message = format!("conditions are longer than {EXPANDED_BYTES_MAX} bytes together, lists written out");
-            return Err(self.report(LoadError::new(ErrorCode::CompileCondition, message, context)));
+        self.expanded_items = self.expanded_items.saturating_add(items);
+        if self.expanded_bytes > EXPANDED_BYTES_MAX || self.expanded_items > EXPANDED_ITEMS_MAX {
+            let message = format!(
+                "conditions have more than {EXPANDED_BYTES_MAX} bytes or {EXPANDED_ITEMS_MAX} items of lists together"
+            );
+            let help = "test a long list in a macro, which is written out once for all rules that use it";
+            let error = LoadError::new(ErrorCode::CompileCondition, message, context);
+            return Err(self.report(error.with_help(Some(help.to_owned()))));
         }
         Ok(text)
     }
@@ -158,14 +207,21 @@ impl Compiler<'_> {
     fn parse(&mut self, text: &Text, context: &Context) -> Result<Expr, Reported> {
         parse_condition(text.as_str(), &ParseOptions::RULE).map_err(|error| {
             let help = error_help(&error, text, self.collector, &self.options.catalogue);
-            let issue = LoadError::new(ErrorCode::CompileCondition, error.message, &in_text(text, error.span, context));
+            let issue = LoadError::new(
+                ErrorCode::CompileCondition,
+                falcos_words(&error),
+                &in_text(text, error.span, context),
+            );
             self.report(issue.with_help(help))
         })
     }
 
     fn unresolved(&mut self, unresolved: &[Unresolved], text: &Text, macros: &Macros, context: &Context) {
         for one in unresolved {
-            let text = one.in_macro.and_then(|position| macros.text(position)).unwrap_or(text);
+            let text = one
+                .in_macro
+                .and_then(|position| macros.text(position))
+                .unwrap_or(text);
             let name = &one.name;
             let (message, help) = match one.reason {
                 Reason::Failed => continue,
@@ -194,11 +250,14 @@ impl Compiler<'_> {
         macros: &Macros,
     ) -> Result<Option<CompiledRule>, Reported> {
         let place = |name: Option<&str>| self.text_of(name, macros).unwrap_or(text);
-        if let Some(first) = errors.first().filter(|first| rule.skip_if_unknown_filter && first.is_unknown_filter()) {
+        if let Some(first) = errors
+            .first()
+            .filter(|first| rule.skip_if_unknown_filter && first.is_unknown_filter())
+        {
             let text = place(first.in_macro.as_deref());
             let context = in_text(text, first.span, &rule.condition_context);
             let help = error_help(first, text, self.collector, &self.options.catalogue);
-            let warning = LoadWarning::new(WarningCode::UnknownFilter, &*first.message, &context);
+            let warning = LoadWarning::new(WarningCode::UnknownFilter, falcos_words(first), &context);
             self.result.warn(warning.with_help(help));
             return Ok(None);
         }
@@ -206,7 +265,7 @@ impl Compiler<'_> {
             let text = self.text_of(error.in_macro.as_deref(), macros).unwrap_or(text);
             let help = error_help(error, text, self.collector, &self.options.catalogue);
             let context = in_text(text, error.span, &rule.condition_context);
-            let issue = LoadError::new(ErrorCode::CompileCondition, &*error.message, &context);
+            let issue = LoadError::new(ErrorCode::CompileCondition, falcos_words(error), &context);
             self.result.error(issue.with_help(help));
         }
         Err(Reported)
@@ -216,16 +275,23 @@ impl Compiler<'_> {
         macros.text(self.collector.macros.position(in_macro?)?)
     }
 
-    fn condition_warning(&mut self, warning: &ConditionWarning, rule: &RuleItem, text: &Text, macros: &Macros) {
+    fn condition_warning(
+        &mut self,
+        warning: &ConditionWarning,
+        rule: &RuleItem,
+        text: &Text,
+        macros: &Macros,
+    ) {
         let text = self.text_of(warning.in_macro.as_deref(), macros).unwrap_or(text);
         let (code, message) = match &warning.kind {
             WarningKind::LooksLikeField | WarningKind::LooksLikeTransformer | WarningKind::SimpleRegex => {
                 (WarningCode::CompileCondition, warning.message.clone())
             }
             WarningKind::UnsafeNaCheck => (WarningCode::UnsafeNaCheck, warning.message.clone()),
-            WarningKind::DeprecatedField(field) => {
-                (WarningCode::DeprecatedItem, output::deprecated_in_condition(field))
-            }
+            WarningKind::DeprecatedField(field) => (
+                WarningCode::DeprecatedItem,
+                output::deprecated_in_condition(field),
+            ),
         };
         let context = in_text(text, warning.span, &rule.condition_context);
         self.result.warn(LoadWarning::new(code, message, &context));
@@ -235,16 +301,32 @@ impl Compiler<'_> {
         for (position, item) in self.collector.macros.iter().enumerate() {
             if !compiled.macros.is_used(position) && !self.collector.has_failed(Kind::Macro, &item.name) {
                 let message = "Macro not referred to by any other rule/macro";
-                self.result.warn(LoadWarning::new(WarningCode::UnusedMacro, message, &item.context));
+                self.result
+                    .warn(LoadWarning::new(WarningCode::UnusedMacro, message, &item.context));
             }
         }
         for (position, item) in self.collector.lists.iter().enumerate() {
             if !compiled.lists.is_used(position) {
                 let message = "List not referred to by any other rule/macro";
-                self.result.warn(LoadWarning::new(WarningCode::UnusedList, message, &item.context));
+                self.result
+                    .warn(LoadWarning::new(WarningCode::UnusedList, message, &item.context));
             }
         }
     }
+}
+
+/// Whether a condition covers so many events that Falco warns.
+pub(crate) fn is_too_wide(event_types: &EventTypeSet) -> bool {
+    event_types.code_count() > EVENT_CODES_MAX
+}
+
+/// The message without the nearest name, which is given as help, so that tools find Falco's words.
+fn falcos_words(error: &ConditionError) -> &str {
+    error
+        .message
+        .split(", did you mean")
+        .next()
+        .unwrap_or(&error.message)
 }
 
 /// The place of a span of a condition's text.

@@ -98,18 +98,30 @@ impl Context {
             column: 0,
             offset: 0,
         };
-        Self { locations: Arc::new([location]), file, span: None }
+        Self {
+            locations: Arc::new([location]),
+            file,
+            span: None,
+        }
     }
 
     /// A node inside this place.
     pub(crate) fn node(&self, node: &Node, item_type: ItemType, item_name: &str) -> Self {
-        let span = Span { file: self.file, start: node.mark.offset, end: node.end.max(node.mark.offset) };
+        let span = Span {
+            file: self.file,
+            start: node.mark.offset,
+            end: node.end.max(node.mark.offset),
+        };
         self.child(item_type, item_name, self.file_name(), node.mark, span)
     }
 
     /// A bare place inside this one.
     pub(crate) fn mark(&self, mark: Mark) -> Self {
-        let span = Span { file: self.file, start: mark.offset, end: mark.offset };
+        let span = Span {
+            file: self.file,
+            start: mark.offset,
+            end: mark.offset,
+        };
         self.child(ItemType::ValueFor, "", self.file_name(), mark, span)
     }
 
@@ -136,7 +148,11 @@ impl Context {
             column: base.column + offset(column),
             offset: base.offset + offset(at),
         };
-        let fallback = Span { file: self.file, start: base.offset, end: base.offset };
+        let fallback = Span {
+            file: self.file,
+            start: base.offset,
+            end: base.offset,
+        };
         let span = span.or(self.span).unwrap_or(fallback);
         self.child(ItemType::ConditionExpression, "", name.into(), mark, span)
     }
@@ -150,12 +166,23 @@ impl Context {
             column: mark.column,
             offset: mark.offset,
         };
-        let locations = self.locations.iter().cloned().chain(std::iter::once(location)).collect();
-        Self { locations, file: self.file, span: Some(span) }
+        let locations = self
+            .locations
+            .iter()
+            .cloned()
+            .chain(std::iter::once(location))
+            .collect();
+        Self {
+            locations,
+            file: self.file,
+            span: Some(span),
+        }
     }
 
     fn file_name(&self) -> Arc<str> {
-        self.locations.first().map_or_else(|| "".into(), |first| Arc::clone(&first.name))
+        self.locations
+            .first()
+            .map_or_else(|| "".into(), |first| Arc::clone(&first.name))
     }
 
     pub(crate) fn file_id(&self) -> FileId {

@@ -25,7 +25,11 @@ pub(crate) fn invalid(message: impl Into<String>, context: &Context) -> LoadErro
 impl<'a> Item<'a> {
     /// The same item, now that its name is known.
     pub(crate) fn named(&self, item_type: ItemType, name: &str, parent: &Context) -> Item<'a> {
-        Item { node: self.node, source: self.source, context: parent.node(self.node, item_type, name) }
+        Item {
+            node: self.node,
+            source: self.source,
+            context: parent.node(self.node, item_type, name),
+        }
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {
@@ -35,8 +39,10 @@ impl<'a> Item<'a> {
     /// The scalar under a key that must be there and must not be empty.
     pub(crate) fn scalar(&self, key: &str) -> Result<(&'a Node, &'a Scalar), LoadError> {
         let Some(node) = self.node.get(key) else {
-            return Err(invalid(format!("Item has no mapping for key '{key}'"), &self.context)
-                .with_help(self.misspelled(key)));
+            return Err(
+                invalid(format!("Item has no mapping for key '{key}'"), &self.context)
+                    .with_help(self.misspelled(key)),
+            );
         };
         self.non_empty(node, key)
     }
@@ -47,11 +53,15 @@ impl<'a> Item<'a> {
                 let error = invalid(format!("Mapping for key '{key}' is empty"), &self.context);
                 Err(error.at(self.context.node(node, ItemType::ValueFor, key).span()))
             }
-            Kind::Scalar(scalar) if scalar.text.is_empty() => {
-                Err(invalid("Value must be non-empty", &self.context.node(node, ItemType::ValueFor, key)))
-            }
+            Kind::Scalar(scalar) if scalar.text.is_empty() => Err(invalid(
+                "Value must be non-empty",
+                &self.context.node(node, ItemType::ValueFor, key),
+            )),
             Kind::Scalar(scalar) => Ok((node, scalar)),
-            _ => Err(invalid("Value is not a scalar value", &self.context.node(node, ItemType::ValueFor, key))),
+            _ => Err(invalid(
+                "Value is not a scalar value",
+                &self.context.node(node, ItemType::ValueFor, key),
+            )),
         }
     }
 
@@ -76,12 +86,20 @@ impl<'a> Item<'a> {
     pub(crate) fn bool(&self, key: &str) -> Result<bool, LoadError> {
         let (node, scalar) = self.scalar(key)?;
         parse_bool(&scalar.text).ok_or_else(|| {
-            self.undecodable(node, key, "expected `true` or `false` (or yes, no, y, n, on, off)")
+            self.undecodable(
+                node,
+                key,
+                "expected `true` or `false` (or yes, no, y, n, on, off)",
+            )
         })
     }
 
     pub(crate) fn optional_bool(&self, key: &str, default: bool) -> Result<bool, LoadError> {
-        if self.has(key) { self.bool(key) } else { Ok(default) }
+        if self.has(key) {
+            self.bool(key)
+        } else {
+            Ok(default)
+        }
     }
 
     pub(crate) fn unsigned(&self, key: &str) -> Result<u32, LoadError> {
@@ -102,16 +120,21 @@ impl<'a> Item<'a> {
             let nearest = nearest(&scalar.text, names.into_iter());
             let did_you_mean = nearest.map_or(String::new(), |name| format!("; did you mean `{name}`?"));
             let help = format!("expected one of {}{did_you_mean}", names.join(", "));
-            invalid("Invalid priority", &self.context.node(node, ItemType::RulePriority, ""))
-                .with_help(Some(help))
+            invalid(
+                "Invalid priority",
+                &self.context.node(node, ItemType::RulePriority, ""),
+            )
+            .with_help(Some(help))
         })
     }
 
     /// The scalars of a sequence.
     pub(crate) fn words(&self, key: &str) -> Result<Vec<Word>, LoadError> {
         let Some(node) = self.node.get(key) else {
-            return Err(invalid(format!("Item has no mapping for key '{key}'"), &self.context)
-                .with_help(self.misspelled(key)));
+            return Err(
+                invalid(format!("Item has no mapping for key '{key}'"), &self.context)
+                    .with_help(self.misspelled(key)),
+            );
         };
         let context = || self.context.node(node, ItemType::ValueFor, key);
         let Kind::Sequence(items) = &node.kind else {
@@ -121,7 +144,10 @@ impl<'a> Item<'a> {
             .iter()
             .map(|item| match &item.kind {
                 Kind::Scalar(scalar) => Ok(self.word(item, scalar)),
-                _ => Err(invalid("sequence value is not scalar", &context().node(item, ItemType::ListItem, ""))),
+                _ => Err(invalid(
+                    "sequence value is not scalar",
+                    &context().node(item, ItemType::ListItem, ""),
+                )),
             })
             .collect()
     }
@@ -130,22 +156,35 @@ impl<'a> Item<'a> {
         if !self.has("tags") {
             return Ok(BTreeSet::new());
         }
-        Ok(self.words("tags")?.into_iter().map(|word| word.text.into_string()).collect())
+        Ok(self
+            .words("tags")?
+            .into_iter()
+            .map(|word| word.text.into_string())
+            .collect())
     }
 
     fn word(&self, node: &Node, scalar: &Scalar) -> Word {
-        let span = Span { file: self.context.file_id(), start: node.mark.offset, end: node.end };
+        let span = Span {
+            file: self.context.file_id(),
+            start: node.mark.offset,
+            end: node.end,
+        };
         let bytes = self.source.get(span.start as usize..span.end as usize);
-        Word { text: scalar.text.clone(), span, exact: bytes == Some(&*scalar.text) }
+        Word {
+            text: scalar.text.clone(),
+            span,
+            exact: bytes == Some(&*scalar.text),
+        }
     }
 
     /// A value of an exception: a scalar, or sequences of such values.
     pub(crate) fn entry(&self, node: &Node, key: &str, context: &Context) -> Result<Entry, LoadError> {
         match &node.kind {
             Kind::Null | Kind::Mapping(_) => Ok(Entry::Absent),
-            Kind::Scalar(scalar) if scalar.text.is_empty() => {
-                Err(invalid("Value must be non-empty", &context.node(node, ItemType::ValueFor, key)))
-            }
+            Kind::Scalar(scalar) if scalar.text.is_empty() => Err(invalid(
+                "Value must be non-empty",
+                &context.node(node, ItemType::ValueFor, key),
+            )),
             Kind::Scalar(scalar) => Ok(Entry::Word(self.word(node, scalar))),
             Kind::Sequence(items) => {
                 let entries = items.iter().map(|item| self.entry(item, "", context));

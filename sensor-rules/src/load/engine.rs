@@ -1,9 +1,14 @@
 //! What the loader asks of the condition language.
 
+use smol_str::SmolStr;
+
+use super::item::RuleItem;
 use super::suggest::nearest;
 use crate::ast::{Expr, Modifier, Op, Right};
 use crate::check::check;
+use crate::engine::Rule;
 use crate::field::Catalogue;
+use crate::format::Output;
 use crate::parse::{ParseOptions, parse_condition};
 
 /// Whether a text is a field, with its argument, or a transformer over fields.
@@ -12,8 +17,22 @@ pub(crate) fn is_field(text: &str, catalogue: &Catalogue) -> bool {
     let Ok(expr) = parse_condition(&condition, &ParseOptions::RULE) else {
         return false;
     };
-    let alone = matches!(&expr, Expr::Check(check) if check.op == Op::Exists && check.right == Right::Nothing);
+    let alone =
+        matches!(&expr, Expr::Check(check) if check.op == Op::Exists && check.right == Right::Nothing);
     alone && check(&expr, catalogue).is_ok()
+}
+
+/// A rule as the engine takes it.
+pub(crate) fn engine_rule(item: &RuleItem, condition: Expr, output: Output) -> Rule {
+    Rule {
+        name: SmolStr::new(&item.name),
+        condition,
+        output,
+        priority: item.priority,
+        tags: item.tags.iter().map(SmolStr::new).collect(),
+        source: SmolStr::new(&item.source),
+        description: item.description.clone(),
+    }
 }
 
 /// Whether a text is an operator, with or without a modifier.
@@ -40,7 +59,10 @@ fn has_modifier(text: &str) -> bool {
 
 /// The operator or modifier that a word is most like.
 pub(crate) fn nearest_keyword(word: &str) -> Option<&'static str> {
-    let keywords = Op::ALL.map(Op::keyword).into_iter().chain(Modifier::ALL.map(Modifier::keyword));
+    let keywords = Op::ALL
+        .map(Op::keyword)
+        .into_iter()
+        .chain(Modifier::ALL.map(Modifier::keyword));
     nearest(word, keywords)
 }
 

@@ -20,18 +20,28 @@ pub(crate) struct WithExceptions {
 pub(crate) fn write(rule: &RuleItem) -> Result<WithExceptions, LoadError> {
     let mut names = Vec::new();
     if rule.exceptions.is_empty() {
-        return Ok(WithExceptions { text: rule.condition.clone(), names });
+        return Ok(WithExceptions {
+            text: rule.condition.clone(),
+            names,
+        });
     }
     let whole = rule.condition.locate(0..rule.condition.as_str().len());
     let mut text = Text::default();
     let file = rule.context.file_id();
-    let whole = whole.unwrap_or(Span { file, start: 0, end: 0 });
+    let whole = whole.unwrap_or(Span {
+        file,
+        start: 0,
+        end: 0,
+    });
     text.push_for("(", whole);
     text.push_text(&rule.condition);
     text.push_for(")", whole);
     for exception in &rule.exceptions {
         let place = exception.context.span().unwrap_or(whole);
-        let mut writer = Writer { out: Text::default(), place };
+        let mut writer = Writer {
+            out: Text::default(),
+            place,
+        };
         match &exception.fields {
             Entry::List(fields) => writer.tuples(exception, fields)?,
             field => writer.values(exception, field)?,
@@ -65,7 +75,10 @@ impl Writer {
     fn values(&mut self, exception: &Exception, field: &Entry) -> Result<(), LoadError> {
         for (position, value) in exception.values.iter().enumerate() {
             if let Entry::List(_) = value {
-                return Err(wrong("Expected values array to contain a list of strings", exception));
+                return Err(wrong(
+                    "Expected values array to contain a list of strings",
+                    exception,
+                ));
             }
             if position == 0 {
                 self.glue("(");
@@ -163,7 +176,10 @@ pub(crate) fn mark(expr: &mut Expr, names: &[String]) {
     for (child, name) in children[first..].iter_mut().zip(names) {
         if let Expr::Not(inner) = child {
             let body = std::mem::replace(&mut **inner, Expr::And(Vec::new()));
-            **inner = Expr::Exception(ast::Exception { name: name.as_str().into(), body: Box::new(body) });
+            **inner = Expr::Exception(ast::Exception {
+                name: name.as_str().into(),
+                body: Box::new(body),
+            });
         }
     }
 }

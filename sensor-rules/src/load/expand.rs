@@ -5,6 +5,7 @@
 //! are tried in the order of definition, so what one writes, a later one may replace again.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use memchr::memmem::Finder;
 
@@ -23,7 +24,9 @@ struct List {
     finder: Finder<'static>,
     name_len: usize,
     /// The items, quoted where they have to be, with commas between.
-    text: Text,
+    text: Arc<Text>,
+    /// How many items that are.
+    count: usize,
     used: Cell<bool>,
 }
 
@@ -40,7 +43,14 @@ impl Lists {
             let (text, count) = write_out(list, collector, &mut nested, LIST_ENTRIES_MAX - entries)?;
             entries += count;
             let finder = Finder::new(list.name.as_bytes()).into_owned();
-            lists.push(List { finder, name_len: list.name.len(), text, used: Cell::new(false) });
+            let (name_len, text) = (list.name.len(), Arc::new(text));
+            lists.push(List {
+                finder,
+                name_len,
+                text,
+                count,
+                used: Cell::new(false),
+            });
         }
         for position in nested {
             let list: &List = &lists[position];
@@ -54,16 +64,18 @@ impl Lists {
         self.lists.get(position).is_some_and(|list| list.used.get())
     }
 
-    /// Writes lists into a condition.
-    pub(crate) fn expand(&self, condition: &Text) -> Result<Text, TooLong> {
+    /// Writes lists into a condition. Returns it with the number of items that were written.
+    pub(crate) fn expand(&self, condition: &Text) -> Result<(Text, usize), TooLong> {
         let mut text = condition.clone();
+        let mut items = 0;
         for list in &self.lists {
-            if let Some(replaced) = list.replace_in(&text)? {
+            if let Some((replaced, uses)) = list.replace_in(&text)? {
                 list.used.set(true);
                 text = replaced;
+                items += uses * list.count;
             }
         }
-        Ok(text)
+        Ok((text, items))
     }
 }
 
@@ -77,7 +89,10 @@ fn write_out(
     let mut text = Text::default();
     let mut count = 0;
     for item in &list.items {
-        let inner = collector.lists.position(&item.text).and_then(|at| Some((at, collector.lists.get(&item.text)?)));
+        let inner = collector
+            .lists
+            .position(&item.text)
+            .and_then(|at| Some((at, collector.lists.get(&item.text)?)));
         match inner.filter(|(_, inner)| inner.order.index < list.order.visibility) {
             Some((at, inner)) => {
                 nested.push(at);
@@ -90,7 +105,8 @@ fn write_out(
             }
         }
         if count > entries_max {
-            let message = format!("lists hold more than {LIST_ENTRIES_MAX} items, lists inside lists written out");
+            let message =
+                format!("lists hold more than {LIST_ENTRIES_MAX} items, lists inside lists written out");
             return Err(LoadError::new(ErrorCode::Validate, message, &list.context));
         }
     }
@@ -124,14 +140,18 @@ fn is_delimiter(byte: u8) -> bool {
 }
 
 impl List {
-    /// The text with the list in it, or none if it does not name the list.
-    fn replace_in(&self, text: &Text) -> Result<Option<Text>, TooLong> {
+    /// The text with the list in it and how often, or none if it does not name the list.
+    fn replace_in(&self, text: &Text) -> Result<Option<(Text, usize)>, TooLong> {
         let bytes = text.as_str().as_bytes();
         let mut out = Text::default();
         // How much of the text is in `out`, and where to look on.
         let (mut done, mut from) = (0, 0);
-        let mut replaced = false;
-        while let Some(start) = bytes.get(from..).and_then(|rest| self.finder.find(rest)).map(|at| at + from) {
+        let mut uses = 0;
+        while let Some(start) = bytes
+            .get(from..)
+            .and_then(|rest| self.finder.find(rest))
+            .map(|at| at + from)
+        {
             let end = start + self.name_len;
             let stands_alone = (start == done || is_delimiter(bytes[start - 1]))
                 && bytes.get(end).is_none_or(|&next| is_delimiter(next));
@@ -142,16 +162,16 @@ impl List {
             out.push_part(text, done..start);
             done = self.write(text, bytes, end, &mut out);
             from = done;
-            replaced = true;
+            uses += 1;
             if out.as_str().len() > CONDITION_BYTES_MAX {
                 return Err(TooLong);
             }
         }
-        if !replaced {
+        if uses == 0 {
             return Ok(None);
         }
         out.push_part(text, done..bytes.len());
-        Ok(Some(out))
+        Ok(Some((out, uses)))
     }
 
     /// Appends the items in place of a name that ends at `end`; returns from where the text goes on.
@@ -172,7 +192,7 @@ impl List {
         if let (Some(name), false) = (name, out.as_str().is_empty()) {
             out.push_for(" ", name);
         }
-        out.push_text(&self.text);
+        out.push_shared(&self.text);
         if let Some(name) = name {
             out.push_for(" ", name);
         }
@@ -188,18 +208,35 @@ mod tests {
     fn list(name: &str, items: &[&str]) -> List {
         let mut text = Text::default();
         for item in items {
-            let span = Span { file: FileId(1), start: 0, end: 1 };
-            push_item(&mut text, &Word { text: (*item).into(), span, exact: false });
+            let span = Span {
+                file: FileId(1),
+                start: 0,
+                end: 1,
+            };
+            push_item(
+                &mut text,
+                &Word {
+                    text: (*item).into(),
+                    span,
+                    exact: false,
+                },
+            );
         }
         let finder = Finder::new(name.as_bytes()).into_owned();
-        List { finder, name_len: name.len(), text, used: Cell::new(false) }
+        List {
+            finder,
+            name_len: name.len(),
+            text: Arc::new(text),
+            count: items.len(),
+            used: Cell::new(false),
+        }
     }
 
     fn expand(lists: Vec<List>, condition: &str) -> String {
         let mut text = Text::default();
         text.push_exact(condition, FileId(0), 0);
         match (Lists { lists }).expand(&text) {
-            Ok(text) => text.as_str().to_owned(),
+            Ok((text, _)) => text.as_str().to_owned(),
             Err(TooLong) => "too long".to_owned(),
         }
     }
@@ -246,10 +283,22 @@ mod tests {
     fn items_keep_their_place() {
         let mut text = Text::default();
         text.push_exact("x in (foo)", FileId(0), 100);
-        let Ok(expanded) = (Lists { lists: vec![list("foo", &["abc"])] }).expand(&text) else { panic!("short") };
+        let Ok((expanded, 1)) = (Lists {
+            lists: vec![list("foo", &["abc"])],
+        })
+        .expand(&text) else {
+            panic!("one item")
+        };
         let at = expanded.as_str().find("abc").unwrap();
         assert_eq!(expanded.locate(at..at + 3).unwrap().file, FileId(1));
-        assert_eq!(expanded.locate(0..1), Some(Span { file: FileId(0), start: 100, end: 101 }));
+        assert_eq!(
+            expanded.locate(0..1),
+            Some(Span {
+                file: FileId(0),
+                start: 100,
+                end: 101
+            })
+        );
     }
 
     #[test]

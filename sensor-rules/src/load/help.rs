@@ -22,15 +22,21 @@ pub(super) fn error_help(
             catalogue.nearest(name).map(did_you_mean)
         }
         ErrorKind::UnknownEventType => {
-            let word = error.message.rsplit(' ').next().unwrap_or(word);
+            let name = error.message.strip_prefix("unknown event type ").unwrap_or(word);
+            let word = name.split(',').next().unwrap_or(name);
             nearest(word, EventType::all().map(EventType::name)).map(did_you_mean)
         }
         ErrorKind::UndefinedMacro => Some(undefined_help(word, collector)),
         ErrorKind::Syntax => {
-            let meant = nearest_keyword(word).filter(|meant| *meant != word).map(did_you_mean);
+            let meant = nearest_keyword(word)
+                .filter(|meant| *meant != word)
+                .map(did_you_mean);
             meant.or_else(|| Some(format!("expected {}", error.expected.as_ref()?)))
         }
-        _ => error.expected.as_ref().map(|expected| format!("expected {expected}")),
+        _ => error
+            .expected
+            .as_ref()
+            .map(|expected| format!("expected {expected}")),
     }
 }
 

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use super::Loader;
-use super::compile::{Compiled, CompiledRule, ExtraField};
 use super::collect::{Collector, PluginRequirement};
+use super::compile::{Compiled, ExtraField};
+use super::engine::engine_rule;
 use super::exception::field_words;
 use super::item::RuleItem;
 use super::options::LoadOptions;
-use super::result::{ErrorCode, FileResult, LoadError};
+use super::result::FileResult;
 use super::source::{Sources, Span};
 use super::version::Version;
 use crate::ast::Expr;
-use crate::engine::{Rule, RuleId, RuleSet, RuleSetBuilder};
+use crate::engine::{RuleId, RuleSet, RuleSetBuilder};
 use crate::field::{Catalogue, EventTypeSet};
 use crate::priority::Priority;
 
@@ -130,21 +131,47 @@ pub struct ListInfo {
 }
 
 pub(super) fn finish(loader: Loader) -> Loaded {
-    let Loader { options, sources, collector, compiled, results, .. } = loader;
-    let rules = collector.rules.iter().map(|rule| rule_info(rule, &options)).collect();
-    let macros = collector.macros.iter().enumerate().map(|(position, item)| MacroInfo {
-        name: item.name.to_string(),
-        condition: item.condition.as_str().to_owned(),
-        used: compiled.as_ref().is_some_and(|compiled| compiled.macros.is_used(position)),
-        span: item.context.span(),
-    });
-    let lists = collector.lists.iter().enumerate().map(|(position, list)| ListInfo {
-        name: list.name.to_string(),
-        items: list.items.iter().map(|item| item.text.to_string()).collect(),
-        used: compiled.as_ref().is_some_and(|compiled| compiled.lists.is_used(position)),
-        span: list.context.span(),
-    });
-    let unmet = collector.plugins.iter().filter(|alternatives| !is_met(alternatives, &options));
+    let Loader {
+        options,
+        sources,
+        collector,
+        compiled,
+        results,
+        ..
+    } = loader;
+    let rules = collector
+        .rules
+        .iter()
+        .map(|rule| rule_info(rule, &options))
+        .collect();
+    let macros = collector
+        .macros
+        .iter()
+        .enumerate()
+        .map(|(position, item)| MacroInfo {
+            name: item.name.to_string(),
+            condition: item.condition.as_str().to_owned(),
+            used: compiled
+                .as_ref()
+                .is_some_and(|compiled| compiled.macros.is_used(position)),
+            span: item.context.span(),
+        });
+    let lists = collector
+        .lists
+        .iter()
+        .enumerate()
+        .map(|(position, list)| ListInfo {
+            name: list.name.to_string(),
+            items: list.items.iter().map(|item| item.text.to_string()).collect(),
+            used: compiled
+                .as_ref()
+                .is_some_and(|compiled| compiled.lists.is_used(position)),
+            span: list.context.span(),
+        });
+    let unmet = collector
+        .plugins
+        .iter()
+        .filter(|alternatives| !is_met(alternatives, &options));
     let mut loaded = Loaded {
         rule_set: None,
         results,
@@ -166,10 +193,17 @@ pub(super) fn finish(loader: Loader) -> Loaded {
 }
 
 fn rule_info(rule: &RuleItem, options: &LoadOptions) -> RuleInfo {
-    let selected = options.selection.iter().rev().find(|one| one.target.selects(&rule.name, &rule.tags));
+    let selected = options
+        .selection
+        .iter()
+        .rev()
+        .find(|one| one.target.selects(&rule.name, &rule.tags));
     let exceptions = rule.exceptions.iter().map(|exception| ExceptionInfo {
         name: exception.name.clone(),
-        fields: field_words(exception).into_iter().map(|word| word.text.to_string()).collect(),
+        fields: field_words(exception)
+            .into_iter()
+            .map(|word| word.text.to_string())
+            .collect(),
         value_count: exception.values.len(),
     });
     RuleInfo {
@@ -202,44 +236,34 @@ fn build(loaded: &mut Loaded, compiled: &Compiled, options: &LoadOptions) {
         info.compiled_condition = Some(Arc::clone(&rule.condition));
         info.compiled_output = Some(rule.output.text.clone());
         info.extra_fields.clone_from(&rule.output.extra_fields);
-        info.event_types = Some(rule.checked.event_types);
+        info.event_types = Some(rule.event_types);
         if !usable || !info.enabled || info.priority > options.min_priority {
             continue;
         }
-        match builder.add(engine_rule(rule, info)) {
-            Ok(added) => info.id = Some(added.id),
-            Err(errors) => {
-                let context = &loaded.collector.rules.iter().as_slice()[rule.position].context;
-                let Some(result) = loaded.results.last_mut() else { return };
-                for error in errors {
-                    result.error(LoadError::new(ErrorCode::CompileCondition, error.message, context));
-                }
-            }
-        }
+        let Some(item) = loaded.collector.rules.at(rule.position) else {
+            continue;
+        };
+        // The same condition was added without an error when it was compiled.
+        let condition = (*rule.condition).clone();
+        info.id = builder
+            .add(engine_rule(item, condition, rule.output.output.clone()))
+            .ok();
     }
     loaded.rule_set = loaded.is_ok().then(|| builder.build());
-}
-
-fn engine_rule(rule: &CompiledRule, info: &RuleInfo) -> Rule {
-    Rule {
-        name: info.name.as_str().into(),
-        condition: (*rule.condition).clone(),
-        output: rule.output.output.clone(),
-        priority: info.priority,
-        tags: info.tags.iter().map(|tag| tag.as_str().into()).collect(),
-        source: info.source.as_str().into(),
-        description: info.description.clone(),
-    }
 }
 
 fn is_met(alternatives: &[PluginRequirement], options: &LoadOptions) -> bool {
     alternatives.iter().any(|required| {
         let plugin = options.plugins.iter().find(|plugin| plugin.name == required.name);
-        plugin.zip(required.version).is_some_and(|(plugin, version)| plugin.version.satisfies(version))
+        plugin
+            .zip(required.version)
+            .is_some_and(|(plugin, version)| plugin.version.satisfies(version))
     })
 }
 
 fn describe(alternatives: &[PluginRequirement]) -> String {
-    let names = alternatives.iter().map(|required| format!("{} {}", required.name, required.text));
+    let names = alternatives
+        .iter()
+        .map(|required| format!("{} {}", required.name, required.text));
     names.collect::<Vec<_>>().join(" or ")
 }

@@ -61,6 +61,7 @@ pub(crate) struct MacroItem {
 
 /// `rule: NAME`.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the keys of a rule")]
 pub(crate) struct RuleItem {
     pub(crate) name: Arc<str>,
     pub(crate) source: String,

@@ -1,6 +1,6 @@
 //! Every bound of the loader, with its reason.
 //!
-//! A rule file is untrusted: it may come from a ConfigMap that a tenant can write. Each bound is far
+//! A rule file is untrusted: it may come from a `ConfigMap` that a tenant can write. Each bound is far
 //! above what any real rule set needs (Falco's own two files are 130 KB, 90 rules, 400 list items) and
 //! low enough that a hostile file costs seconds and megabytes, not a node.
 
@@ -17,9 +17,11 @@ pub(crate) const ITEMS_MAX: usize = 100_000;
 /// Entries of all lists together, after lists inside lists are replaced.
 pub(crate) const LIST_ENTRIES_MAX: usize = 2_000_000;
 /// Bytes of one condition after its exceptions and lists are written out.
-pub(crate) const CONDITION_BYTES_MAX: usize = 32 << 20;
+pub(crate) const CONDITION_BYTES_MAX: usize = 16 << 20;
 /// Bytes of all conditions of one compilation after their lists are written out.
-pub(crate) const EXPANDED_BYTES_MAX: usize = 256 << 20;
+pub(crate) const EXPANDED_BYTES_MAX: usize = 128 << 20;
+/// List items written into all conditions of one compilation. Each becomes a value of some 80 bytes.
+pub(crate) const EXPANDED_ITEMS_MAX: usize = 4_000_000;
 /// Nodes of one condition after its macros are put in.
 pub(crate) const CONDITION_NODES_MAX: usize = 1_000_000;
 /// Nodes of all conditions of one compilation after their macros are put in.

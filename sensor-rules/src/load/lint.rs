@@ -112,7 +112,9 @@ impl Loaded {
                 condition::lint(self, compiled, rule, &mut lints);
             }
         }
-        lints.sort_by(|left, right| (left.span, left.id, &left.message).cmp(&(right.span, right.id, &right.message)));
+        lints.sort_by(|left, right| {
+            (left.span, left.id, &left.message).cmp(&(right.span, right.id, &right.message))
+        });
         lints.dedup_by(|left, right| left.id == right.id && left.span == right.span);
         lints
     }

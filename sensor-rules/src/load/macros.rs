@@ -101,7 +101,11 @@ impl Macros {
     /// Takes the parsed macros, one for each of the collector's.
     pub(crate) fn new(parsed: Vec<Parsed>) -> Self {
         let count = parsed.len();
-        Self { parsed, states: vec![State::Pending; count], used: vec![false; count] }
+        Self {
+            parsed,
+            states: vec![State::Pending; count],
+            used: vec![false; count],
+        }
     }
 
     /// The text in which a macro's spans lie.
@@ -114,7 +118,11 @@ impl Macros {
     }
 
     /// Puts macros into one macro, which must come after all earlier ones.
-    pub(crate) fn resolve_macro(&mut self, collector: &Collector, position: usize) -> Result<(), Vec<Unresolved>> {
+    pub(crate) fn resolve_macro(
+        &mut self,
+        collector: &Collector,
+        position: usize,
+    ) -> Result<(), Vec<Unresolved>> {
         let Some(item) = collector.macros.at(position) else {
             return Ok(());
         };
@@ -124,14 +132,21 @@ impl Macros {
         };
         let resolved = self.resolve(collector, &mut expr, item.order.visibility);
         self.states[position] = match &resolved {
-            Ok(size) => State::Done(Resolved { body: Arc::new(expr), size: *size }),
+            Ok(size) => State::Done(Resolved {
+                body: Arc::new(expr),
+                size: *size,
+            }),
             Err(_) => State::Failed,
         };
         resolved.map(|_| ())
     }
 
     /// Puts macros into a rule's condition.
-    pub(crate) fn resolve_rule(&mut self, collector: &Collector, expr: &mut Expr) -> Result<Size, Vec<Unresolved>> {
+    pub(crate) fn resolve_rule(
+        &mut self,
+        collector: &Collector,
+        expr: &mut Expr,
+    ) -> Result<Size, Vec<Unresolved>> {
         self.resolve(collector, expr, u32::MAX)
     }
 
@@ -141,18 +156,30 @@ impl Macros {
         expr: &mut Expr,
         visibility: u32,
     ) -> Result<Size, Vec<Unresolved>> {
-        let mut walk = Walk { collector, visibility, path: Vec::new(), memo: HashMap::new(), errors: Vec::new() };
+        let mut walk = Walk {
+            collector,
+            visibility,
+            path: Vec::new(),
+            memo: HashMap::new(),
+            errors: Vec::new(),
+        };
         let size = self.walk(expr, &mut walk);
         if walk.errors.is_empty() && size.is_too_large() {
             let span = expr.span();
             let name = SmolStr::default();
-            walk.errors.push(Unresolved { name, span, in_macro: None, reason: Reason::TooLarge });
+            walk.errors.push(Unresolved {
+                name,
+                span,
+                in_macro: None,
+                reason: Reason::TooLarge,
+            });
         }
         if walk.errors.is_empty() {
             return Ok(size);
         }
         walk.errors.sort_by_key(|error| error.reason);
-        walk.errors.dedup_by(|left, right| left.name == right.name && left.reason == right.reason);
+        walk.errors
+            .dedup_by(|left, right| left.name == right.name && left.reason == right.reason);
         Err(walk.errors)
     }
 
@@ -182,10 +209,19 @@ impl Macros {
         let fail = |walk: &mut Walk<'_>, reason| {
             let in_macro = walk.path.last().copied();
             let (name, span) = (reference.name.clone(), reference.span);
-            walk.errors.push(Unresolved { name, span, in_macro, reason });
+            walk.errors.push(Unresolved {
+                name,
+                span,
+                in_macro,
+                reason,
+            });
             None
         };
-        let visible = walk.collector.macros.get(&reference.name).filter(|item| item.order.index < walk.visibility);
+        let visible = walk
+            .collector
+            .macros
+            .get(&reference.name)
+            .filter(|item| item.order.index < walk.visibility);
         let position = visible.and_then(|_| walk.collector.macros.position(&reference.name));
         let Some(position) = position else {
             let failed = walk.collector.has_failed(Kind::Macro, &reference.name);
@@ -213,7 +249,10 @@ impl Macros {
         if size.is_too_large() {
             return fail(walk, Reason::TooLarge);
         }
-        let resolved = Resolved { body: Arc::new(expr), size };
+        let resolved = Resolved {
+            body: Arc::new(expr),
+            size,
+        };
         walk.memo.insert(position, resolved.clone());
         Some(resolved)
     }

@@ -42,7 +42,10 @@ impl Default for LoadOptions {
             append_output: Vec::new(),
             rule_matching: RuleMatching::First,
             // Its fields are part of the catalogue, so rules that need it have what they need.
-            plugins: vec![Plugin { name: "container".to_owned(), version: Version::new(0, 99, 0) }],
+            plugins: vec![Plugin {
+                name: "container".to_owned(),
+                version: Version::new(0, 99, 0),
+            }],
         }
     }
 }

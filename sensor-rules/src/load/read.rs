@@ -45,7 +45,13 @@ const RULE_KEYS: &[&str] = &[
     "override",
 ];
 /// The keys that decide an item's kind, in the order in which Falco looks for them.
-const KIND_KEYS: &[&str] = &["required_engine_version", "required_plugin_versions", "list", "macro", "rule"];
+const KIND_KEYS: &[&str] = &[
+    "required_engine_version",
+    "required_plugin_versions",
+    "list",
+    "macro",
+    "rule",
+];
 
 const APPEND_DEPRECATED: &str = "'append' key is deprecated. Add an 'append' entry (e.g. 'condition: append') \
                                  under 'override' instead.";
@@ -67,7 +73,8 @@ impl Reader<'_> {
             Ok(documents) => documents,
             Err(error) => {
                 let context = context.mark(error.mark);
-                self.result.error(LoadError::new(ErrorCode::YamlParse, error.message, &context));
+                self.result
+                    .error(LoadError::new(ErrorCode::YamlParse, error.message, &context));
                 return;
             }
         };
@@ -80,7 +87,9 @@ impl Reader<'_> {
                 };
                 let place = context.node(document, ItemType::RulesContent, "").span();
                 let help = "a rule file is a sequence of items, each starting with `- rule:`, `- macro:` or `- list:`";
-                let error = invalid(message, &context).at(place).with_help(Some(help.to_owned()));
+                let error = invalid(message, &context)
+                    .at(place)
+                    .with_help(Some(help.to_owned()));
                 self.result.error(error);
                 continue;
             };
@@ -100,7 +109,9 @@ impl Reader<'_> {
         }
         let Some(kind) = KIND_KEYS.iter().find(|key| node.get(key).is_some()) else {
             let keys = node.entries().iter().filter_map(|(key, _)| key.as_str());
-            let meant = keys.filter_map(|key| nearest(key, KIND_KEYS.iter().copied())).next();
+            let meant = keys
+                .filter_map(|key| nearest(key, KIND_KEYS.iter().copied()))
+                .next();
             let help = meant.map(|meant| format!("did you mean `{meant}`?"));
             let warning = LoadWarning::new(WarningCode::UnknownItem, "Unknown top level item", &content_item);
             self.result.warn(warning.with_help(help));
@@ -119,7 +130,11 @@ impl Reader<'_> {
     where
         Self: 'n,
     {
-        Item { node, source: self.source, context: file.node(node, item_type, "") }
+        Item {
+            node,
+            source: self.source,
+            context: file.node(node, item_type, ""),
+        }
     }
 
     fn warn(&mut self, code: WarningCode, message: impl Into<String>, context: &Context) {
@@ -147,14 +162,25 @@ impl Reader<'_> {
             let name = key.as_str().unwrap_or("");
             if !seen.insert(name) {
                 let message = format!("key `{name}` stands twice in this item; the first counts");
-                self.lint("duplicate-key", message, item.context.node(key, ItemType::ValueFor, name).span(), None);
+                self.lint(
+                    "duplicate-key",
+                    message,
+                    item.context.node(key, ItemType::ValueFor, name).span(),
+                    None,
+                );
             }
         }
     }
 
     fn lint(&mut self, id: &'static str, message: String, span: Option<Span>, help: Option<String>) {
         if self.collector.lints.len() < WARNINGS_MAX {
-            self.collector.lints.push(Lint { id, message, span, help, item: String::new() });
+            self.collector.lints.push(Lint {
+                id,
+                message,
+                span,
+                help,
+                item: String::new(),
+            });
         }
     }
 
@@ -179,7 +205,10 @@ impl Reader<'_> {
         };
         let context = file.node(value, ItemType::RequiredPluginVersions, "");
         let Kind::Sequence(entries) = &value.kind else {
-            return Err(invalid("Value of required_plugin_versions must be a sequence", &context));
+            return Err(invalid(
+                "Value of required_plugin_versions must be a sequence",
+                &context,
+            ));
         };
         for entry in entries {
             if let Err(error) = self.plugin_version(entry, &context) {
@@ -192,7 +221,13 @@ impl Reader<'_> {
     fn plugin_version(&mut self, entry: &Node, parent: &Context) -> Result<(), LoadError> {
         let item_type = ItemType::RequiredPluginVersionsEntry;
         let mut alternatives = Vec::new();
-        let item = self.requirement(entry, item_type, parent, "Plugin version must be a mapping", &mut alternatives)?;
+        let item = self.requirement(
+            entry,
+            item_type,
+            parent,
+            "Plugin version must be a mapping",
+            &mut alternatives,
+        )?;
         if let Some(others) = entry.get("alternatives") {
             let Kind::Sequence(others) = &others.kind else {
                 let message = "Value of plugin version alternatives must be a sequence";
@@ -226,7 +261,11 @@ impl Reader<'_> {
         let name = item.string("name")?;
         let item = item.named(item_type, &name, parent);
         let text = item.string("version")?;
-        out.push(PluginRequirement { name, version: Version::parse(&text), text });
+        out.push(PluginRequirement {
+            name,
+            version: Version::parse(&text),
+            text,
+        });
         Ok(item)
     }
 
@@ -250,6 +289,9 @@ impl Reader<'_> {
         let overrides = Overrides::read(item, &["items"], &["items"])?;
         check_append_and_override(append, &overrides, item)?;
         if append || overrides.appends("items") {
+            if self.collector.base_has_failed(ItemKind::List, name) {
+                return Ok(());
+            }
             return self.collector.append_list(name, items, &item.context);
         }
         let list = ListItem {
@@ -268,8 +310,7 @@ impl Reader<'_> {
         let item = item.named(ItemType::Macro, &name, file);
         self.unknown_keys(&item, MACRO_KEYS);
         if !is_identifier(&name) {
-            let message =
-                "Macro has an invalid name. Macro names should match a regular expression: ([a-zA-Z]+[a-zA-Z0-9_]*)";
+            let message = "Macro has an invalid name. Macro names should match a regular expression: ([a-zA-Z]+[a-zA-Z0-9_]*)";
             self.warn(WarningCode::InvalidMacroName, message, &item.context);
         }
         let read = self.macro_body(&item, &name);
@@ -283,6 +324,9 @@ impl Reader<'_> {
         let overrides = Overrides::read(item, &["condition"], &["condition"])?;
         check_append_and_override(append, &overrides, item)?;
         if append || overrides.appends("condition") {
+            if self.collector.base_has_failed(ItemKind::Macro, name) {
+                return Ok(());
+            }
             return self.collector.append_macro(name, &condition, &item.context);
         }
         let macro_item = MacroItem {
@@ -293,7 +337,8 @@ impl Reader<'_> {
             condition_context,
             redefined: None,
         };
-        self.collector.define_macro(macro_item, overrides.replaces("condition"))
+        self.collector
+            .define_macro(macro_item, overrides.replaces("condition"))
     }
 
     /// The deprecated `append: true`.
@@ -316,13 +361,18 @@ fn check_append_and_override(append: bool, overrides: &Overrides, item: &Item<'_
 /// Whether a condition can name a macro so.
 fn is_identifier(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Whether a condition can hold the name as one bare word.
 fn is_bare_string(name: &str) -> bool {
     let special = |byte: u8| matches!(byte, b'(' | b')' | b'"' | b'\'' | b'=' | b',' | 0x0b);
-    !name.is_empty() && !name.bytes().any(|byte| special(byte) || byte.is_ascii_whitespace())
+    !name.is_empty()
+        && !name
+            .bytes()
+            .any(|byte| special(byte) || byte.is_ascii_whitespace())
 }
 
 #[cfg(test)]
@@ -341,7 +391,11 @@ mod tests {
             ("a=b", false, false),
             ("é", false, true),
         ] {
-            assert_eq!((is_identifier(name), is_bare_string(name)), (identifier, bare), "{name}");
+            assert_eq!(
+                (is_identifier(name), is_bare_string(name)),
+                (identifier, bare),
+                "{name}"
+            );
         }
     }
 }

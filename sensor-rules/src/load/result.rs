@@ -195,7 +195,11 @@ pub struct FileResult {
 
 impl FileResult {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), errors: Vec::new(), warnings: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// Whether the file, and all before it, can be used.

@@ -50,7 +50,11 @@ impl Sources {
         let line_starts = std::iter::once(0)
             .chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| offset(at + 1)))
             .collect();
-        self.files.push(File { name: name.into(), text: text.into(), line_starts });
+        self.files.push(File {
+            name: name.into(),
+            text: text.into(),
+            line_starts,
+        });
         id
     }
 
@@ -81,7 +85,9 @@ impl Sources {
     /// The text of a span; empty where the span is not one of these files.
     #[must_use]
     pub fn slice(&self, span: Span) -> &str {
-        self.text(span.file).get(span.start as usize..span.end as usize).unwrap_or("")
+        self.text(span.file)
+            .get(span.start as usize..span.end as usize)
+            .unwrap_or("")
     }
 
     /// Line and column of a span's first byte.
@@ -90,10 +96,16 @@ impl Sources {
         let Some(file) = self.files.get(span.file.0 as usize) else {
             return LineColumn { line: 1, column: 1 };
         };
-        let line = file.line_starts.partition_point(|&start| start <= span.start).max(1);
+        let line = file
+            .line_starts
+            .partition_point(|&start| start <= span.start)
+            .max(1);
         let from = file.line_starts.get(line - 1).copied().unwrap_or(0);
         let before = file.text.get(from as usize..span.start as usize).unwrap_or("");
-        LineColumn { line: offset(line), column: offset(before.chars().count() + 1) }
+        LineColumn {
+            line: offset(line),
+            column: offset(before.chars().count() + 1),
+        }
     }
 }
 
@@ -103,14 +115,22 @@ pub(crate) fn offset(value: usize) -> u32 {
 }
 
 /// A stretch of [`Text`] that comes from one place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Run {
     /// Where the stretch starts in the text.
     at: u32,
-    /// Where it comes from.
-    origin: Span,
-    /// Whether byte `at + n` is byte `origin.start + n`; otherwise the stretch stands for all of `origin`.
-    exact: bool,
+    origin: Origin,
+}
+
+/// Where a stretch comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origin {
+    /// It is, byte for byte, the file's from here on.
+    Exact(FileId, u32),
+    /// It stands for this place as a whole.
+    Whole(Span),
+    /// It is another text's from this byte on. So a list of many items costs one run wherever it is used.
+    Shared(Arc<Text>, u32),
 }
 
 /// Text that knows where each of its bytes came from.
@@ -128,55 +148,61 @@ impl Text {
 
     /// Appends text that is, byte for byte, the file's from `start` on.
     pub(crate) fn push_exact(&mut self, text: &str, file: FileId, start: u32) {
-        let origin = Span { file, start, end: start + offset(text.len()) };
-        self.push(text, origin, true);
+        self.push(text, Origin::Exact(file, start));
     }
 
     /// Appends text that stands for `origin`, without being the same bytes.
     pub(crate) fn push_for(&mut self, text: &str, origin: Span) {
-        self.push(text, origin, false);
+        self.push(text, Origin::Whole(origin));
     }
 
-    fn push(&mut self, text: &str, origin: Span, exact: bool) {
+    /// Appends all of another text without copying its places.
+    pub(crate) fn push_shared(&mut self, other: &Arc<Text>) {
+        self.push(&other.text, Origin::Shared(Arc::clone(other), 0));
+    }
+
+    fn push(&mut self, text: &str, origin: Origin) {
         if text.is_empty() {
             return;
         }
         let at = offset(self.text.len());
         self.text.push_str(text);
-        if let Some(last) = self.runs.last_mut() {
-            let joins = if exact {
-                last.exact && last.origin.file == origin.file && last.origin.end == origin.start
-            } else {
-                !last.exact && last.origin == origin
-            };
-            if joins {
-                last.origin.end = origin.end;
-                return;
-            }
+        let continues = self
+            .runs
+            .last()
+            .is_some_and(|last| match (&last.origin, &origin) {
+                (Origin::Exact(file, start), Origin::Exact(next_file, next)) => {
+                    file == next_file && start + (at - last.at) == *next
+                }
+                (Origin::Whole(place), Origin::Whole(next)) => place == next,
+                _ => false,
+            });
+        if !continues {
+            self.runs.push(Run { at, origin });
         }
-        self.runs.push(Run { at, origin, exact });
     }
 
     /// Appends part of another text, with the places it came from.
     pub(crate) fn push_part(&mut self, other: &Text, range: Range<usize>) {
-        let Some(part) = other.text.get(range.clone()) else {
-            return;
-        };
-        let first = other.run_index(offset(range.start));
-        for (index, run) in other.runs.iter().enumerate().skip(first) {
+        for (index, run) in other
+            .runs
+            .iter()
+            .enumerate()
+            .skip(other.run_index(offset(range.start)))
+        {
             let from = (run.at as usize).max(range.start);
-            let next = other.runs.get(index + 1).map_or(other.text.len(), |next| next.at as usize);
-            let to = next.min(range.end);
-            if from >= to {
+            let next = other
+                .runs
+                .get(index + 1)
+                .map_or(other.text.len(), |next| next.at as usize);
+            let Some(piece) = other
+                .text
+                .get(from..next.min(range.end))
+                .filter(|piece| !piece.is_empty())
+            else {
                 break;
-            }
-            let piece = &part[from - range.start..to - range.start];
-            if run.exact {
-                let start = run.origin.start + (offset(from) - run.at);
-                self.push_exact(piece, run.origin.file, start);
-            } else {
-                self.push_for(piece, run.origin);
-            }
+            };
+            self.push(piece, run.origin.from(offset(from) - run.at));
         }
     }
 
@@ -189,13 +215,7 @@ impl Text {
     pub(crate) fn pop_ascii(&mut self) {
         if self.text.as_bytes().last().is_some_and(u8::is_ascii) {
             self.text.pop();
-            if let Some(last) = self.runs.last_mut() {
-                if last.at as usize >= self.text.len() {
-                    self.runs.pop();
-                } else if last.exact {
-                    last.origin.end -= 1;
-                }
-            }
+            self.runs.pop_if(|last| last.at as usize >= self.text.len());
         }
     }
 
@@ -216,23 +236,49 @@ impl Text {
     /// A range over several places is cut to the first of them, unless they are in one file and in order.
     pub(crate) fn locate(&self, range: Range<usize>) -> Option<Span> {
         let limit = self.text.len();
-        let (start, end) = (range.start.min(limit), range.end.clamp(range.start.min(limit), limit));
-        let first = self.place(start)?;
-        let last = if end > start { self.place(end - 1)? } else { first };
-        let in_order = last.file == first.file && last.end > first.start;
-        let end = if in_order { last.end } else { first.end };
-        let end = if range.end <= range.start { first.start } else { end };
-        Some(Span { end: end.max(first.start), ..first })
+        let start = range.start.min(limit);
+        let end = range.end.clamp(start, limit);
+        let mut span = self.place(start)?;
+        if end == start {
+            return Some(Span {
+                end: span.start,
+                ..span
+            });
+        }
+        let last = self.place(end - 1)?;
+        if last.file == span.file && last.end > span.start {
+            span.end = last.end;
+        }
+        Some(span)
     }
 
     /// The place of one byte; at the end of the text, the place right after the last byte.
     fn place(&self, at: usize) -> Option<Span> {
         let run = self.runs.get(self.run_index(offset(at)))?;
-        if !run.exact {
-            return Some(run.origin);
+        let inside = offset(at) - run.at;
+        match &run.origin {
+            Origin::Exact(file, start) => {
+                let start = start + inside;
+                Some(Span {
+                    file: *file,
+                    start,
+                    end: start + u32::from(at < self.text.len()),
+                })
+            }
+            Origin::Whole(place) => Some(*place),
+            Origin::Shared(other, start) => other.place((start + inside) as usize),
         }
-        let start = (run.origin.start + (offset(at) - run.at)).min(run.origin.end);
-        Some(Span { start, end: (start + 1).min(run.origin.end), ..run.origin })
+    }
+}
+
+impl Origin {
+    /// The origin of what stands `skipped` bytes further on.
+    fn from(&self, skipped: u32) -> Self {
+        match self {
+            Self::Exact(file, start) => Self::Exact(*file, start + skipped),
+            Self::Whole(place) => Self::Whole(*place),
+            Self::Shared(other, start) => Self::Shared(Arc::clone(other), start + skipped),
+        }
     }
 }
 
@@ -243,7 +289,11 @@ mod tests {
     const FILE: FileId = FileId(0);
 
     fn at(start: u32, end: u32) -> Span {
-        Span { file: FILE, start, end }
+        Span {
+            file: FILE,
+            start,
+            end,
+        }
     }
 
     #[test]
@@ -271,6 +321,24 @@ mod tests {
     }
 
     #[test]
+    fn shared_text_keeps_its_places() {
+        let mut list = Text::default();
+        list.push_exact("one", FILE, 10);
+        list.push_for(", ", at(20, 25));
+        list.push_exact("two", FILE, 20);
+        let mut text = Text::default();
+        text.push_exact("x in (", FILE, 100);
+        text.push_shared(&Arc::new(list));
+        text.push_exact(")", FILE, 110);
+        let mut part = Text::default();
+        part.push_part(&text, 7..15);
+        for (text, two) in [(&text, 11..14), (&part, 4..7)] {
+            assert_eq!(&text.as_str()[two.clone()], "two");
+            assert_eq!(text.locate(two), Some(at(20, 23)));
+        }
+    }
+
+    #[test]
     fn a_range_over_places_out_of_order_is_cut_to_the_first() {
         let mut text = Text::default();
         text.push_exact("abc", FILE, 50);
@@ -295,8 +363,16 @@ mod tests {
         let mut sources = Sources::default();
         let file = sources.add("a.yaml", "é: ü\nb");
         for (start, line, column) in [(0, 1, 1), (4, 1, 4), (7, 2, 1), (8, 2, 2)] {
-            let span = Span { file, start, end: start };
-            assert_eq!(sources.line_column(span), LineColumn { line, column }, "byte {start}");
+            let span = Span {
+                file,
+                start,
+                end: start,
+            };
+            assert_eq!(
+                sources.line_column(span),
+                LineColumn { line, column },
+                "byte {start}"
+            );
         }
     }
 }

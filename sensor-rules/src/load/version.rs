@@ -28,7 +28,11 @@ impl Version {
         let minor = parts.next()?.parse().ok()?;
         let last = parts.next()?;
         let digits = last.bytes().take_while(u8::is_ascii_digit).count();
-        Some(Self { major, minor, patch: last[..digits].parse().ok()? })
+        Some(Self {
+            major,
+            minor,
+            patch: last[..digits].parse().ok()?,
+        })
     }
 
     /// Whether something that needs `required` works with this version.
@@ -74,8 +78,17 @@ mod tests {
     #[test]
     fn compatible_is_same_major_and_not_older() {
         let engine = Version::new(0, 63, 0);
-        for (required, expected) in [("0.63.0", true), ("0.57.9", true), ("0.63.1", false), ("1.0.0", false)] {
-            assert_eq!(engine.satisfies(Version::parse(required).unwrap()), expected, "{required}");
+        for (required, expected) in [
+            ("0.63.0", true),
+            ("0.57.9", true),
+            ("0.63.1", false),
+            ("1.0.0", false),
+        ] {
+            assert_eq!(
+                engine.satisfies(Version::parse(required).unwrap()),
+                expected,
+                "{required}"
+            );
         }
     }
 }

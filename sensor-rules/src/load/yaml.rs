@@ -61,7 +61,10 @@ pub(crate) struct Scalar {
 impl Node {
     /// The value of a key, the first where it is repeated. None too where this is no mapping.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
-        self.entries().iter().find(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| &**value)
+        self.entries()
+            .iter()
+            .find(|(name, _)| name.as_str() == Some(key))
+            .map(|(_, value)| &**value)
     }
 
     /// The entries of a mapping in order; empty for any other node.
@@ -113,7 +116,10 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Rc<Node>>, YamlError> {
 }
 
 fn syntax_error(error: &ScanError) -> YamlError {
-    YamlError { message: error.info().to_owned(), mark: mark(error.marker()) }
+    YamlError {
+        message: error.info().to_owned(),
+        mark: mark(error.marker()),
+    }
 }
 
 fn mark(marker: &granit_parser::Marker) -> Mark {
@@ -134,7 +140,10 @@ struct Open {
 
 enum OpenKind {
     Sequence(Vec<Rc<Node>>),
-    Mapping { entries: Vec<(Rc<Node>, Rc<Node>)>, key: Option<Rc<Node>> },
+    Mapping {
+        entries: Vec<(Rc<Node>, Rc<Node>)>,
+        key: Option<Rc<Node>>,
+    },
 }
 
 #[derive(Default)]
@@ -152,7 +161,12 @@ impl Builder {
         match event {
             Event::Scalar(value, style, anchor, tag) => {
                 let (kind, start) = scalar(text, &value, style, tag.as_deref(), &span);
-                let node = Node { mark: start, end: end.offset, kind, size: 1 };
+                let node = Node {
+                    mark: start,
+                    end: end.offset,
+                    kind,
+                    size: 1,
+                };
                 self.finish(node, anchor)
             }
             Event::SequenceStart(_, anchor, _) => {
@@ -160,7 +174,14 @@ impl Builder {
                 Ok(())
             }
             Event::MappingStart(_, anchor, _) => {
-                self.open(start, anchor, OpenKind::Mapping { entries: Vec::new(), key: None });
+                self.open(
+                    start,
+                    anchor,
+                    OpenKind::Mapping {
+                        entries: Vec::new(),
+                        key: None,
+                    },
+                );
                 Ok(())
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(end.offset),
@@ -180,7 +201,12 @@ impl Builder {
     }
 
     fn open(&mut self, mark: Mark, anchor: usize, kind: OpenKind) {
-        self.open.push(Open { mark, anchor, size: 1, kind });
+        self.open.push(Open {
+            mark,
+            anchor,
+            size: 1,
+            kind,
+        });
     }
 
     fn close(&mut self, end: u32) -> Result<(), YamlError> {
@@ -192,7 +218,12 @@ impl Builder {
             OpenKind::Mapping { entries, .. } => Kind::Mapping(entries),
         };
         // The children are counted already; `finish` counts this node alone.
-        let node = Node { mark: open.mark, end, kind, size: open.size };
+        let node = Node {
+            mark: open.mark,
+            end,
+            kind,
+            size: open.size,
+        };
         self.count(1, open.mark)?;
         self.place(Rc::new(node), open.anchor);
         Ok(())
@@ -240,24 +271,43 @@ impl Builder {
 }
 
 /// Reads one scalar, and where it starts.
-fn scalar(text: &str, value: &str, style: ScalarStyle, tag: Option<&Tag>, span: &granit_parser::Span) -> (Kind, Mark) {
+fn scalar(
+    text: &str,
+    value: &str,
+    style: ScalarStyle,
+    tag: Option<&Tag>,
+    span: &granit_parser::Span,
+) -> (Kind, Mark) {
     let start = mark(&span.start);
     let tag_start = span.tag_start().map(|at| mark(&at));
     if let (Some(tag), Some(from), ScalarStyle::Plain) = (tag, tag_start, style)
         && tag.original() == "!="
     {
         // `!=` and `!= oneof`: comparison operators, which YAML takes for a tag.
-        let whole = text.get(from.offset as usize..span.end.byte_offset().unwrap_or(0)).unwrap_or("!=");
-        return (Kind::Scalar(Scalar { text: whole.trim_end().into(), style }), from);
+        let whole = text
+            .get(from.offset as usize..span.end.byte_offset().unwrap_or(0))
+            .unwrap_or("!=");
+        return (
+            Kind::Scalar(Scalar {
+                text: whole.trim_end().into(),
+                style,
+            }),
+            from,
+        );
     }
     let forced_text = tag.is_some_and(|tag| tag.original() == "!" || tag.is_yaml_core_schema_tag("str"));
-    let is_null = style == ScalarStyle::Plain
-        && !forced_text
-        && matches!(value, "" | "~" | "null" | "Null" | "NULL");
+    let is_null =
+        style == ScalarStyle::Plain && !forced_text && matches!(value, "" | "~" | "null" | "Null" | "NULL");
     if is_null {
         return (Kind::Null, start);
     }
-    (Kind::Scalar(Scalar { text: value.into(), style }), start)
+    (
+        Kind::Scalar(Scalar {
+            text: value.into(),
+            style,
+        }),
+        start,
+    )
 }
 
 #[cfg(test)]
@@ -270,7 +320,10 @@ mod tests {
             Kind::Null => "null".to_owned(),
             Kind::Scalar(scalar) => format!("{:?}", scalar.text),
             Kind::Sequence(items) => {
-                format!("[{}]", items.iter().map(|item| show(item)).collect::<Vec<_>>().join(" "))
+                format!(
+                    "[{}]",
+                    items.iter().map(|item| show(item)).collect::<Vec<_>>().join(" ")
+                )
             }
             Kind::Mapping(entries) => {
                 let pair = |(key, value): &(Rc<Node>, Rc<Node>)| format!("{}:{}", show(key), show(value));
@@ -284,20 +337,48 @@ mod tests {
         for (name, text, expected) in [
             ("nothing", "", vec![]),
             ("only a comment", "# x\n", vec![]),
-            ("several documents", "- a\n---\n- b\n...\n", vec![r#"["a"]"#, r#"["b"]"#]),
+            (
+                "several documents",
+                "- a\n---\n- b\n...\n",
+                vec![r#"["a"]"#, r#"["b"]"#],
+            ),
             ("an empty document", "---\n---\n- b\n", vec!["null", r#"["b"]"#]),
             ("lone =", "[=, =]", vec![r#"["=" "="]"#]),
             ("!= is text", "[!=, x]", vec![r#"["!=" "x"]"#]),
             ("!= alone as a value", "c: !=", vec![r#"{"c":"!="}"#]),
-            ("!= with a modifier", "[!= oneof, = anyof]", vec![r#"["!= oneof" "= anyof"]"#]),
-            ("the other tags are ignored", "[!!str null, !x y, ! ~]", vec![r#"["null" "y" "~"]"#]),
-            ("nulls", "[~, null, Null, NULL, 'null', nUll]", vec![r#"[null null null null "null" "nUll"]"#]),
-            ("folded, with a #", "a: >\n  x # y\n  z\n", vec![r#"{"a":"x # y z\n"}"#]),
+            (
+                "!= with a modifier",
+                "[!= oneof, = anyof]",
+                vec![r#"["!= oneof" "= anyof"]"#],
+            ),
+            (
+                "the other tags are ignored",
+                "[!!str null, !x y, ! ~]",
+                vec![r#"["null" "y" "~"]"#],
+            ),
+            (
+                "nulls",
+                "[~, null, Null, NULL, 'null', nUll]",
+                vec![r#"[null null null null "null" "nUll"]"#],
+            ),
+            (
+                "folded, with a #",
+                "a: >\n  x # y\n  z\n",
+                vec![r#"{"a":"x # y z\n"}"#],
+            ),
             ("plain, over lines", "a: x\n  y # c\n", vec![r#"{"a":"x y"}"#]),
             ("tab after a colon", "a:\tb\n", vec![r#"{"a":"b"}"#]),
-            ("duplicate keys are kept", "a: 1\na: 2\n", vec![r#"{"a":"1" "a":"2"}"#]),
+            (
+                "duplicate keys are kept",
+                "a: 1\na: 2\n",
+                vec![r#"{"a":"1" "a":"2"}"#],
+            ),
             ("anchors", "- &x [a]\n- *x\n", vec![r#"[["a"] ["a"]]"#]),
-            ("globs in a flow sequence", "[/tmp/*.sh, a:b, (l)]", vec![r#"["/tmp/*.sh" "a:b" "(l)"]"#]),
+            (
+                "globs in a flow sequence",
+                "[/tmp/*.sh, a:b, (l)]",
+                vec![r#"["/tmp/*.sh" "a:b" "(l)"]"#],
+            ),
         ] {
             let trees: Vec<_> = documents(text).unwrap().iter().map(|node| show(node)).collect();
             assert_eq!(trees, expected, "{name}");
@@ -313,9 +394,25 @@ mod tests {
     #[test]
     fn places_count_from_zero() {
         let trees = documents("- a: b\n  c: [d]\n").unwrap();
-        let Kind::Sequence(items) = &trees[0].kind else { panic!("a sequence") };
-        assert_eq!(items[0].mark, Mark { line: 0, column: 2, offset: 2 });
-        assert_eq!(items[0].get("c").unwrap().mark, Mark { line: 1, column: 5, offset: 12 });
+        let Kind::Sequence(items) = &trees[0].kind else {
+            panic!("a sequence")
+        };
+        assert_eq!(
+            items[0].mark,
+            Mark {
+                line: 0,
+                column: 2,
+                offset: 2
+            }
+        );
+        assert_eq!(
+            items[0].get("c").unwrap().mark,
+            Mark {
+                line: 1,
+                column: 5,
+                offset: 12
+            }
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ fn folder() -> Option<PathBuf> {
 }
 
 /// The cases of one file, or `None` (said on the standard output) where there are none on this machine.
-pub fn read(file: &str) -> Option<serde_json::Value> {
+pub(crate) fn read(file: &str) -> Option<serde_json::Value> {
     let Some(path) = folder().map(|folder| folder.join(file)).filter(|path| path.is_file()) else {
         println!("skip: no conformance data ({file})");
         return None;
@@ -23,7 +23,7 @@ pub fn read(file: &str) -> Option<serde_json::Value> {
 }
 
 /// Prints the figures and fails with every case that went wrong.
-pub fn conclude(name: &str, total: usize, wrong: &[String]) {
+pub(crate) fn conclude(name: &str, total: usize, wrong: &[String]) {
     println!("{name}: {} of {total} cases pass", total - wrong.len());
     assert!(wrong.is_empty(), "{name}: {} of {total} cases fail:\n{}", wrong.len(), wrong.join("\n"));
     assert!(total > 0, "{name}: the file has no cases");

@@ -1,4 +1,5 @@
 //! An event that is a table of values.
+#![allow(dead_code, reason = "each test program uses its own part of this module")]
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,7 +9,7 @@ use sensor_rules::field::{EventType, FieldArg, FieldRef};
 
 /// A value that owns its bytes.
 #[derive(Clone, Debug)]
-pub enum Owned {
+pub(crate) enum Owned {
     Bool(bool),
     Int(i64),
     Uint(u64),
@@ -34,17 +35,17 @@ impl Owned {
 
 /// An event whose values stand in a table under the names that rules use.
 #[derive(Clone, Debug)]
-pub struct TableEvent {
-    pub event_type: EventType,
-    pub values: HashMap<String, Owned>,
+pub(crate) struct TableEvent {
+    pub(crate) event_type: EventType,
+    pub(crate) values: HashMap<String, Owned>,
     /// Values of ancestors, the parent's first, by the field's name.
-    pub ancestors: HashMap<String, Vec<Owned>>,
+    pub(crate) ancestors: HashMap<String, Vec<Owned>>,
     /// Names of fields whose values are cut.
-    pub incomplete: Vec<String>,
+    pub(crate) incomplete: Vec<String>,
 }
 
 impl TableEvent {
-    pub fn new(event_type: &str) -> Self {
+    pub(crate) fn new(event_type: &str) -> Self {
         Self {
             event_type: EventType::from_name(event_type).unwrap_or_else(|| panic!("no event {event_type}")),
             values: HashMap::new(),
@@ -54,15 +55,13 @@ impl TableEvent {
     }
 
     #[must_use]
-    #[allow(dead_code, reason = "each test program uses its own part of this module")]
-    pub fn with(mut self, field: &str, value: Owned) -> Self {
+    pub(crate) fn with(mut self, field: &str, value: Owned) -> Self {
         self.values.insert(field.to_owned(), value);
         self
     }
 
     #[must_use]
-    #[allow(dead_code, reason = "each test program uses its own part of this module")]
-    pub fn with_text(self, field: &str, text: &str) -> Self {
+    pub(crate) fn with_text(self, field: &str, text: &str) -> Self {
         self.with(field, Owned::Text(text.as_bytes().to_vec()))
     }
 }

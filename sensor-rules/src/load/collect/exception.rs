@@ -16,7 +16,10 @@ pub(super) fn validate(exception: &mut Exception, catalogue: Option<&Catalogue>)
                 exception.comps = Entry::List(vec![implied("=", exception); count]);
             }
             if exception.comps.items().len() != count {
-                return Err(wrong("Fields and comps lists must have equal length", &exception.context));
+                return Err(wrong(
+                    "Fields and comps lists must have equal length",
+                    &exception.context,
+                ));
             }
             for comparison in exception.comps.items() {
                 check_comparison(comparison, exception)?;
@@ -40,7 +43,9 @@ pub(super) fn validate(exception: &mut Exception, catalogue: Option<&Catalogue>)
         return Ok(());
     };
     match &exception.fields {
-        Entry::List(fields) => fields.iter().try_for_each(|field| check_field(field, exception, catalogue)),
+        Entry::List(fields) => fields
+            .iter()
+            .try_for_each(|field| check_field(field, exception, catalogue)),
         field => check_field(field, exception, catalogue),
     }
 }
@@ -52,7 +57,11 @@ fn trim(entry: &mut Entry) {
         Entry::Word(word) => {
             let trimmed = word.text.trim();
             if trimmed.len() != word.text.len() {
-                *word = Word { text: trimmed.into(), span: word.span, exact: false };
+                *word = Word {
+                    text: trimmed.into(),
+                    span: word.span,
+                    exact: false,
+                };
             }
         }
     }
@@ -65,7 +74,9 @@ fn check_comparison(comparison: &Entry, exception: &Exception) -> Result<(), Loa
     }
     let help = engine::nearest_keyword(text).map(|name| format!("did you mean `{name}`?"));
     let message = format!("'{text}' is not a supported comparison operator");
-    Err(wrong(message, &exception.context).at(comparison.word().map(|word| word.span)).with_help(help))
+    Err(wrong(message, &exception.context)
+        .at(comparison.word().map(|word| word.span))
+        .with_help(help))
 }
 
 fn check_field(field: &Entry, exception: &Exception, catalogue: &Catalogue) -> Result<(), LoadError> {
@@ -73,7 +84,11 @@ fn check_field(field: &Entry, exception: &Exception, catalogue: &Catalogue) -> R
     if engine::is_field(text, catalogue) {
         return Ok(());
     }
-    let help = catalogue.nearest(text).map(|name| format!("did you mean `{name}`?"));
+    let help = catalogue
+        .nearest(text)
+        .map(|name| format!("did you mean `{name}`?"));
     let message = format!("'{text}' is not a supported filter field");
-    Err(wrong(message, &exception.context).at(field.word().map(|word| word.span)).with_help(help))
+    Err(wrong(message, &exception.context)
+        .at(field.word().map(|word| word.span))
+        .with_help(help))
 }

@@ -9,8 +9,14 @@ use crate::load::result::{ErrorCode, LoadError, LoadWarning, WarningCode};
 use crate::load::source::Text;
 
 /// Fields that Falco keeps for old rules only.
-const DEPRECATED_FIELDS: [&str; 6] =
-    ["evt.dir", "evt.latency", "evt.latency.s", "evt.latency.ns", "evt.latency.human", "evt.wait_latency"];
+const DEPRECATED_FIELDS: [&str; 6] = [
+    "evt.dir",
+    "evt.latency",
+    "evt.latency.s",
+    "evt.latency.ns",
+    "evt.latency.human",
+    "evt.wait_latency",
+];
 const CONTAINER_INFO: &str = "%container.info";
 const CONTAINER_INFO_DEPRECATED: &str = "%container.info is deprecated and no more useful, and will be dropped by \
                                          Falco 1.0.0. The container plugin will automatically add required fields \
@@ -54,7 +60,8 @@ impl Compiler<'_> {
         let output = match Output::parse(text.as_str(), &self.options.catalogue) {
             Ok(output) => output,
             Err(error) if rule.skip_if_unknown_filter && error.is_unknown_filter => {
-                let warning = LoadWarning::new(WarningCode::UnknownFilter, error.message, &rule.output_context);
+                let warning =
+                    LoadWarning::new(WarningCode::UnknownFilter, error.message, &rule.output_context);
                 self.result.warn(warning);
                 return Ok(None);
             }
@@ -62,12 +69,19 @@ impl Compiler<'_> {
         };
         self.deprecated_in_output(text.as_str(), rule);
         let extra_fields = self.extra_fields(rule)?;
-        Ok(Some(CompiledOutput { text: text.as_str().to_owned(), output, extra_fields }))
+        Ok(Some(CompiledOutput {
+            text: text.as_str().to_owned(),
+            output,
+            extra_fields,
+        }))
     }
 
     fn output_text(&mut self, rule: &RuleItem) -> Text {
         let mut text = rule.output.clone();
-        let place = rule.output.locate(0..rule.output.as_str().len()).or(rule.output_context.span());
+        let place = rule
+            .output
+            .locate(0..rule.output.as_str().len())
+            .or(rule.output_context.span());
         let mut append = |more: &str| {
             if let Some(place) = place {
                 text.push_for(" ", place);
@@ -80,7 +94,9 @@ impl Compiler<'_> {
                 append(more);
             }
             if appended.suggested_output {
-                let suggested = catalogue.iter().filter(|field| field.info().flags.has(FieldFlag::Suggested));
+                let suggested = catalogue
+                    .iter()
+                    .filter(|field| field.info().flags.has(FieldFlag::Suggested));
                 suggested.map(|field| field.info().name).for_each(|name| {
                     append(&format!("{}=%{name}", name.replace('.', "_")));
                 });
@@ -89,7 +105,11 @@ impl Compiler<'_> {
         if !text.as_str().contains(CONTAINER_INFO) {
             return text;
         }
-        let warning = LoadWarning::new(WarningCode::DeprecatedItem, CONTAINER_INFO_DEPRECATED, &rule.context);
+        let warning = LoadWarning::new(
+            WarningCode::DeprecatedItem,
+            CONTAINER_INFO_DEPRECATED,
+            &rule.context,
+        );
         self.result.warn(warning);
         without(&text, CONTAINER_INFO)
     }
@@ -99,7 +119,11 @@ impl Compiler<'_> {
         let token = rest.split(|c: char| !is_token(c)).next().unwrap_or("");
         let place = text.locate(error.offset..error.offset + token.len().max(1));
         let name = token.trim_start_matches(|c: char| c == '%' || c.is_ascii_digit());
-        let help = self.options.catalogue.nearest(name).map(|name| format!("did you mean `%{name}`?"));
+        let help = self
+            .options
+            .catalogue
+            .nearest(name)
+            .map(|name| format!("did you mean `%{name}`?"));
         let issue = LoadError::new(ErrorCode::CompileOutput, &*error.message, &rule.output_context);
         self.report(issue.at(place).with_help(help))
     }
@@ -108,7 +132,11 @@ impl Compiler<'_> {
     fn deprecated_in_output(&mut self, text: &str, rule: &RuleItem) {
         for field in DEPRECATED_FIELDS.into_iter().filter(|field| text.contains(field)) {
             let message = format!("usage of deprecated field '{field}' has been detected in the rule output");
-            self.result.warn(LoadWarning::new(WarningCode::DeprecatedItem, message, &rule.output_context));
+            self.result.warn(LoadWarning::new(
+                WarningCode::DeprecatedItem,
+                message,
+                &rule.output_context,
+            ));
         }
     }
 
@@ -117,13 +145,27 @@ impl Compiler<'_> {
         let mut fields: Vec<ExtraField> = Vec::new();
         let wanted = matching(&options.append_output, rule).flat_map(|appended| &appended.extra_fields);
         for wanted in wanted {
-            let format = wanted.format.clone().unwrap_or_else(|| format!("%{}", wanted.key));
+            let format = wanted
+                .format
+                .clone()
+                .unwrap_or_else(|| format!("%{}", wanted.key));
             let output = Output::parse(&format, &options.catalogue).map_err(|error| {
-                let message = format!("{}, in the extra field `{}` of `append_output`", error.message, wanted.key);
-                self.report(LoadError::new(ErrorCode::CompileOutput, message, &rule.output_context))
+                let message = format!(
+                    "{}, in the extra field `{}` of `append_output`",
+                    error.message, wanted.key
+                );
+                self.report(LoadError::new(
+                    ErrorCode::CompileOutput,
+                    message,
+                    &rule.output_context,
+                ))
             })?;
             self.deprecated_in_output(&format, rule);
-            let field = ExtraField { key: wanted.key.clone(), output, is_field: wanted.format.is_none() };
+            let field = ExtraField {
+                key: wanted.key.clone(),
+                output,
+                is_field: wanted.format.is_none(),
+            };
             match fields.iter_mut().find(|earlier| earlier.key == field.key) {
                 Some(earlier) => *earlier = field,
                 None => fields.push(field),
@@ -140,7 +182,10 @@ fn is_token(character: char) -> bool {
 /// What is appended to a rule's output.
 fn matching<'a>(appended: &'a [AppendOutput], rule: &'a RuleItem) -> impl Iterator<Item = &'a AppendOutput> {
     appended.iter().filter(|appended| {
-        appended.source.as_ref().is_none_or(|source| *source == rule.source)
+        appended
+            .source
+            .as_ref()
+            .is_none_or(|source| *source == rule.source)
             && appended.rule.as_ref().is_none_or(|name| **name == *rule.name)
             && appended.tags.iter().all(|tag| rule.tags.contains(tag))
     })

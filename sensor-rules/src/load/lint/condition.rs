@@ -7,15 +7,46 @@ use super::walk::{Part, Texts};
 use super::{Lint, place};
 use crate::ast::{Check, Literal, Op, Operand, Right};
 use crate::field::EventType;
-use crate::load::compile::{Compiled, CompiledRule};
+use crate::load::compile::{Compiled, CompiledRule, is_too_wide};
 use crate::load::info::Loaded;
 use crate::load::suggest::nearest;
 
 /// Events that a busy host has by the hundred thousand each second.
 const HOT_EVENTS: &[&str] = &[
-    "open", "openat", "openat2", "creat", "close", "read", "write", "pread", "pwrite", "readv", "writev", "stat",
-    "lstat", "fstat", "newfstatat", "access", "mmap", "mprotect", "futex", "poll", "ppoll", "epoll_wait", "select",
-    "recvfrom", "recvmsg", "sendto", "sendmsg", "connect", "accept", "accept4", "socket", "fcntl", "ioctl", "lseek",
+    "open",
+    "openat",
+    "openat2",
+    "creat",
+    "close",
+    "read",
+    "write",
+    "pread",
+    "pwrite",
+    "readv",
+    "writev",
+    "stat",
+    "lstat",
+    "fstat",
+    "newfstatat",
+    "access",
+    "mmap",
+    "mprotect",
+    "futex",
+    "poll",
+    "ppoll",
+    "epoll_wait",
+    "select",
+    "recvfrom",
+    "recvmsg",
+    "sendto",
+    "sendmsg",
+    "connect",
+    "accept",
+    "accept4",
+    "socket",
+    "fcntl",
+    "ioctl",
+    "lseek",
 ];
 /// Nested alternatives that are looked into. Deeper ones are left alone.
 const WAYS_DEPTH_MAX: usize = 16;
@@ -34,9 +65,19 @@ struct Linter<'a> {
 }
 
 pub(super) fn lint(loaded: &Loaded, compiled: &Compiled, rule: &CompiledRule, lints: &mut Vec<Lint>) {
-    let texts = Texts { collector: &loaded.collector, compiled };
+    let texts = Texts {
+        collector: &loaded.collector,
+        compiled,
+    };
     let item = format!("rule {:?}", loaded.rules[rule.position].name);
-    let mut linter = Linter { loaded, texts, rule, item, lints, parts_left: PARTS_MAX };
+    let mut linter = Linter {
+        loaded,
+        texts,
+        rule,
+        item,
+        lints,
+        parts_left: PARTS_MAX,
+    };
     linter.events();
     linter.conjunction(Part::whole(rule), &[], 0);
 }
@@ -44,7 +85,13 @@ pub(super) fn lint(loaded: &Loaded, compiled: &Compiled, rule: &CompiledRule, li
 impl<'a> Linter<'a> {
     fn push(&mut self, id: &'static str, message: String, span: Option<super::Span>, help: &str) {
         let help = Some(help.to_owned()).filter(|help| !help.is_empty());
-        self.lints.push(Lint { id, message, span, help, item: self.item.clone() });
+        self.lints.push(Lint {
+            id,
+            message,
+            span,
+            help,
+            item: self.item.clone(),
+        });
     }
 
     fn events(&mut self) {
@@ -52,13 +99,26 @@ impl<'a> Linter<'a> {
         if info.source != "syscall" {
             return;
         }
-        if self.rule.checked.event_types.is_empty() {
-            let message = format!("rule `{}` can never match: no event meets its condition", info.name);
-            self.push("rule-never-matches", message, info.span, "its tests of `evt.type` or `evt.num` exclude each other");
-        } else if self.rule.checked.is_too_wide() {
-            let count = self.rule.checked.event_types.len();
+        if self.rule.event_types.is_empty() {
+            let message = format!(
+                "rule `{}` can never match: no event meets its condition",
+                info.name
+            );
+            self.push(
+                "rule-never-matches",
+                message,
+                info.span,
+                "its tests of `evt.type` or `evt.num` exclude each other",
+            );
+        } else if is_too_wide(&self.rule.event_types) {
+            let count = self.rule.event_types.len();
             let message = format!("rule `{}` is evaluated for {count} types of events", info.name);
-            self.push("no-event-type", message, info.span, "name the events, as in `evt.type in (execve, execveat) and …`");
+            self.push(
+                "no-event-type",
+                message,
+                info.span,
+                "name the events, as in `evt.type in (execve, execveat) and …`",
+            );
         }
     }
 
@@ -66,13 +126,21 @@ impl<'a> Linter<'a> {
     fn conjunction(&mut self, part: Part<'a>, around: &[&'a Check], depth: usize) {
         let mut tests: Vec<(Part<'a>, &'a Check)> = Vec::new();
         let mut others: Vec<Part<'a>> = Vec::new();
-        part.conjuncts(self.texts, &mut |part, check| tests.push((part, check)), &mut |part| others.push(part));
+        part.conjuncts(
+            self.texts,
+            &mut |part, check| tests.push((part, check)),
+            &mut |part| others.push(part),
+        );
         self.parts_left = self.parts_left.saturating_sub(tests.len() + others.len());
         if self.parts_left == 0 || depth > WAYS_DEPTH_MAX {
             return;
         }
-        let required: Vec<&Check> =
-            tests.iter().filter(|(part, _)| !part.negated).map(|(_, check)| *check).chain(around.iter().copied()).collect();
+        let required: Vec<&Check> = tests
+            .iter()
+            .filter(|(part, _)| !part.negated)
+            .map(|(_, check)| *check)
+            .chain(around.iter().copied())
+            .collect();
         self.contradiction(&tests);
         // Of `not (a and b)` each way is negated, but neither excuses anything alone.
         let excuses = depth == 0 || tests.iter().any(|(part, _)| !part.negated);
@@ -102,10 +170,17 @@ impl<'a> Linter<'a> {
                 Some(earlier) => earlier.intersection(&values).copied().collect(),
                 None => values,
             };
-            if still.is_empty() && !self.rule.checked.event_types.is_empty() {
-                let message = format!("`{field}` cannot have this value too: another test of the same `and` wants another");
+            if still.is_empty() && !self.rule.event_types.is_empty() {
+                let message = format!(
+                    "`{field}` cannot have this value too: another test of the same `and` wants another"
+                );
                 let span = place(part.text, check.span);
-                self.push("rule-never-matches", message, span, "join the tests with `or`, or use one `in (…)`");
+                self.push(
+                    "rule-never-matches",
+                    message,
+                    span,
+                    "join the tests with `or`, or use one `in (…)`",
+                );
             }
             allowed.insert(field, still);
         }
@@ -113,8 +188,14 @@ impl<'a> Linter<'a> {
 
     /// The name of a field that has one value for one event, so that two different values exclude each other.
     fn single_valued(&self, check: &Check) -> Option<String> {
-        let Operand::Field(name) = &check.left else { return None };
-        let field = self.loaded.catalogue.resolve(&name.name, name.argument.as_deref()).ok()?;
+        let Operand::Field(name) = &check.left else {
+            return None;
+        };
+        let field = self
+            .loaded
+            .catalogue
+            .resolve(&name.name, name.argument.as_deref())
+            .ok()?;
         let of_any_ancestor = field.field.is_ancestry() && name.argument.is_none();
         (!of_any_ancestor && !field.is_list() && field.field.endpoints().is_none()).then(|| name.to_string())
     }
@@ -122,30 +203,51 @@ impl<'a> Linter<'a> {
     fn rename_evades(&mut self, part: Part<'a>, check: &Check) {
         let excuses = match check.op {
             Op::Ne => !part.negated,
-            Op::Eq | Op::EqEq | Op::In | Op::StartsWith | Op::EndsWith | Op::Contains | Op::Glob => part.negated,
+            Op::Eq | Op::EqEq | Op::In | Op::StartsWith | Op::EndsWith | Op::Contains | Op::Glob => {
+                part.negated
+            }
             _ => false,
         };
-        let Operand::Field(field) = &check.left else { return };
+        let Operand::Field(field) = &check.left else {
+            return;
+        };
         if part.in_exception || !excuses || !NAME_FIELDS.contains(&&*field.name) {
             return;
         }
-        let message = format!("a process escapes this rule by taking a name that `{}` allows", field.name);
+        let message = format!(
+            "a process escapes this rule by taking a name that `{}` allows",
+            field.name
+        );
         let span = place(part.text, check.span);
-        self.push("rename-evades", message, span, "excuse programs by `proc.exepath`, or use an exception with more fields");
+        self.push(
+            "rename-evades",
+            message,
+            span,
+            "excuse programs by `proc.exepath`, or use an exception with more fields",
+        );
     }
 
     fn list_name_typo(&mut self, part: Part<'a>, check: &Check) {
         let Right::List(values) = &check.right else { return };
         for value in values.iter().take(VALUES_MAX) {
-            let Ok(text) = std::str::from_utf8(&value.bytes) else { continue };
+            let Ok(text) = std::str::from_utf8(&value.bytes) else {
+                continue;
+            };
             // Lists are named like this, values seldom are.
             if text.len() < 6 || !text.contains('_') {
                 continue;
             }
             let lists = self.texts.collector.lists.iter().map(|list| &*list.name);
-            let Some(meant) = nearest(text, lists).map(str::to_owned) else { continue };
+            let Some(meant) = nearest(text, lists).map(str::to_owned) else {
+                continue;
+            };
             let message = format!("`{text}` is taken for text, but there is a list `{meant}`");
-            self.push("list-name-typo", message, place(part.text, value.span), &format!("did you mean `{meant}`?"));
+            self.push(
+                "list-name-typo",
+                message,
+                place(part.text, value.span),
+                &format!("did you mean `{meant}`?"),
+            );
         }
     }
 
@@ -154,11 +256,22 @@ impl<'a> Linter<'a> {
             return;
         }
         let hot = HOT_EVENTS.iter().filter_map(|name| EventType::from_name(name));
-        let hot: Vec<_> = hot.filter(|event| self.rule.checked.event_types.contains(*event)).collect();
+        let hot: Vec<_> = hot
+            .filter(|event| self.rule.event_types.contains(*event))
+            .collect();
         let Some(first) = hot.first() else { return };
-        let message = format!("`{}` is tested on every `{}` event", check.op.keyword(), first.name());
+        let message = format!(
+            "`{}` is tested on every `{}` event",
+            check.op.keyword(),
+            first.name()
+        );
         let help = "add a test that is cheap and seldom true beside it, such as `=`, `in` or `startswith`";
-        self.push("expensive-on-hot-event", message, place(part.text, check.span), help);
+        self.push(
+            "expensive-on-hot-event",
+            message,
+            place(part.text, check.span),
+            help,
+        );
     }
 }
 
@@ -172,14 +285,21 @@ fn wanted_values(check: &Check) -> Option<&[Literal]> {
 }
 
 fn is_expensive(check: &Check) -> bool {
-    matches!(check.op, Op::Regex | Op::Glob | Op::IGlob | Op::Contains | Op::IContains | Op::BContains)
+    matches!(
+        check.op,
+        Op::Regex | Op::Glob | Op::IGlob | Op::Contains | Op::IContains | Op::BContains
+    )
 }
 
 /// A test that costs little and that few events meet; which event it is does not count.
 fn is_cheap_guard(check: &Check) -> bool {
-    let Operand::Field(field) = &check.left else { return false };
+    let Operand::Field(field) = &check.left else {
+        return false;
+    };
     let about_event = field.name.starts_with("evt.type") || matches!(&*field.name, "evt.dir" | "evt.num");
-    let cheap = matches!(check.op, Op::Eq | Op::EqEq | Op::In | Op::StartsWith | Op::EndsWith | Op::Pmatch)
-        || check.op.is_order();
+    let cheap = matches!(
+        check.op,
+        Op::Eq | Op::EqEq | Op::In | Op::StartsWith | Op::EndsWith | Op::Pmatch
+    ) || check.op.is_order();
     cheap && !about_event
 }

@@ -22,12 +22,33 @@ pub(super) const NAME_FIELDS: &[&str] = &[
 pub(super) fn lint(loaded: &Loaded, lints: &mut Vec<Lint>) {
     let collector = &loaded.collector;
     for (item, info) in collector.macros.iter().zip(&loaded.macros) {
-        unused(info.used, "macro", "unused-macro", &item.name, &item.context, lints);
-        shadowed(loaded, item.redefined, ("macro", "condition", "shadowed-macro"), &item.name, &item.context, lints);
+        unused(
+            info.used,
+            "macro",
+            "unused-macro",
+            &item.name,
+            &item.context,
+            lints,
+        );
+        shadowed(
+            loaded,
+            item.redefined,
+            ("macro", "condition", "shadowed-macro"),
+            &item.name,
+            &item.context,
+            lints,
+        );
     }
     for (item, info) in collector.lists.iter().zip(&loaded.lists) {
         unused(info.used, "list", "unused-list", &item.name, &item.context, lints);
-        shadowed(loaded, item.redefined, ("list", "items", "shadowed-list"), &item.name, &item.context, lints);
+        shadowed(
+            loaded,
+            item.redefined,
+            ("list", "items", "shadowed-list"),
+            &item.name,
+            &item.context,
+            lints,
+        );
     }
     for rule in collector.rules.iter() {
         for exception in &rule.exceptions {
@@ -39,9 +60,16 @@ pub(super) fn lint(loaded: &Loaded, lints: &mut Vec<Lint>) {
             let names: Vec<_> = fields.iter().map(|field| format!("`{}`", field.text)).collect();
             lints.push(Lint {
                 id: "exception-too-wide",
-                message: format!("exception `{}` looks at {} only", exception.name, names.join(" and ")),
+                message: format!(
+                    "exception `{}` looks at {} only",
+                    exception.name,
+                    names.join(" and ")
+                ),
                 span: exception.context.span(),
-                help: Some("add a field that says what the process does or where it lies, such as `proc.exepath`".to_owned()),
+                help: Some(
+                    "add a field that says what the process does or where it lies, such as `proc.exepath`"
+                        .to_owned(),
+                ),
                 item: format!("rule {:?}", rule.name),
             });
         }
@@ -75,7 +103,9 @@ fn shadowed(
         id,
         message: format!("{kind} `{name}` replaces the one at {file}:{line}"),
         span: context.span(),
-        help: Some(format!("if this is meant, add `override: {{{key}: replace}}`; else use another name")),
+        help: Some(format!(
+            "if this is meant, add `override: {{{key}: replace}}`; else use another name"
+        )),
         item: format!("{kind} {name:?}"),
     });
 }

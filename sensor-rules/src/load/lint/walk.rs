@@ -25,7 +25,12 @@ pub(super) struct Texts<'a> {
 
 impl<'a> Part<'a> {
     pub(super) fn whole(rule: &'a CompiledRule) -> Self {
-        Self { expr: &rule.condition, text: &rule.text, negated: false, in_exception: false }
+        Self {
+            expr: &rule.condition,
+            text: &rule.text,
+            negated: false,
+            in_exception: false,
+        }
     }
 
     /// The part below nodes that only wrap one: `not`, macros, exceptions.
@@ -43,7 +48,9 @@ impl<'a> Part<'a> {
                 Expr::Macro(reference) => {
                     let Some(body) = &reference.body else { return self };
                     let position = texts.collector.macros.position(&reference.name);
-                    self.text = position.and_then(|at| texts.compiled.macros.text(at)).unwrap_or(self.text);
+                    self.text = position
+                        .and_then(|at| texts.compiled.macros.text(at))
+                        .unwrap_or(self.text);
                     self.expr = body;
                 }
                 Expr::And(_) | Expr::Or(_) | Expr::Check(_) => return self,

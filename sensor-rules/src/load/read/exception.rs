@@ -25,7 +25,10 @@ impl Reader<'_> {
         for node in nodes {
             let exception = self.exception(node, item, &parent, update)?;
             if exceptions.iter().any(|earlier| earlier.name == exception.name) {
-                let message = format!("Multiple definitions of exception '{}' in the same rule", exception.name);
+                let message = format!(
+                    "Multiple definitions of exception '{}' in the same rule",
+                    exception.name
+                );
                 self.warn(WarningCode::ExceptionNameNotUnique, message, &exception.context);
             }
             exceptions.push(exception);
@@ -40,7 +43,11 @@ impl Reader<'_> {
         parent: &Context,
         update: bool,
     ) -> Result<Exception, LoadError> {
-        let item = Item { node, source: rule.source, context: parent.node(node, ItemType::Exception, "") };
+        let item = Item {
+            node,
+            source: rule.source,
+            context: parent.node(node, ItemType::Exception, ""),
+        };
         if !node.is_mapping() {
             return Err(invalid("Rule exception must be a mapping", &item.context));
         }
@@ -63,7 +70,13 @@ impl Reader<'_> {
                 Vec::new()
             }
         };
-        Ok(Exception { name, fields, comps, values, context: item.context })
+        Ok(Exception {
+            name,
+            fields,
+            comps,
+            values,
+            context: item.context,
+        })
     }
 
     /// Falco does not look at the keys of exceptions.
@@ -75,7 +88,12 @@ impl Reader<'_> {
             }
             let help = nearest(name, KEYS.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
             let span = item.context.node(key, ItemType::ValueFor, name).span();
-            self.lint("unknown-exception-key", format!("exceptions have no key `{name}`"), span, help);
+            self.lint(
+                "unknown-exception-key",
+                format!("exceptions have no key `{name}`"),
+                span,
+                help,
+            );
         }
     }
 
@@ -96,7 +114,10 @@ fn required(item: &Item<'_>, key: &str) -> Result<(), LoadError> {
     if item.has(key) {
         return Ok(());
     }
-    Err(invalid(format!("Item has no mapping for key '{key}'"), &item.context))
+    Err(invalid(
+        format!("Item has no mapping for key '{key}'"),
+        &item.context,
+    ))
 }
 
 fn entry(item: &Item<'_>, key: &str) -> Result<Entry, LoadError> {

@@ -15,7 +15,11 @@ pub(super) struct Overrides {
 
 impl Overrides {
     /// Reads the key, given what may be appended to and what may be replaced.
-    pub(super) fn read(item: &Item<'_>, appendable: &[&str], replaceable: &[&str]) -> Result<Self, LoadError> {
+    pub(super) fn read(
+        item: &Item<'_>,
+        appendable: &[&str],
+        replaceable: &[&str],
+    ) -> Result<Self, LoadError> {
         let mut overrides = Self::default();
         let Some(node) = item.node.get("override") else {
             return Ok(overrides);

@@ -1,7 +1,7 @@
 //! Reads `rule` items: definitions, appends, overrides and the lone `enabled`.
 
 use super::overrides::Overrides;
-use super::{Reader, RULE_KEYS, check_append_and_override};
+use super::{RULE_KEYS, Reader, check_append_and_override};
 use crate::load::collect::Kind as ItemKind;
 use crate::load::context::{Context, ItemType};
 use crate::load::decode::{Item, invalid};
@@ -54,11 +54,21 @@ impl Reader<'_> {
         let append = self.append_flag(item)?;
         let overrides = Overrides::read(item, APPENDABLE, REPLACEABLE)?;
         check_append_and_override(append, &overrides, item)?;
+        let defines = ["condition", "output", "desc", "priority"]
+            .iter()
+            .any(|key| item.has(key));
+        let changes = append || !overrides.is_empty() || !defines;
+        if changes && self.collector.base_has_failed(ItemKind::Rule, name) {
+            return Ok(());
+        }
         if !overrides.is_empty() {
             return self.override_rule(item, name, &overrides);
         }
         if append {
-            let mut update = RuleUpdate { source: explicit_source(item), ..RuleUpdate::default() };
+            let mut update = RuleUpdate {
+                source: explicit_source(item),
+                ..RuleUpdate::default()
+            };
             if item.has("condition") {
                 update.condition = Some(item.text("condition", ItemType::RuleCondition)?);
             }
@@ -67,7 +77,6 @@ impl Reader<'_> {
             }
             return self.collector.append_rule(name, update, &item.context);
         }
-        let defines = ["condition", "output", "desc", "priority"].iter().any(|key| item.has(key));
         if !defines {
             let enabled = item.bool("enabled")?;
             self.warn(WarningCode::DeprecatedItem, ENABLED_DEPRECATED, &item.context);
@@ -85,12 +94,20 @@ impl Reader<'_> {
         let output = self.keep(item.text("output", ItemType::RuleOutput));
         let description = self.keep(item.string("desc"));
         let priority = self.keep(item.priority());
-        let source = self.keep(if item.has("source") { item.string("source") } else { Ok("syscall".to_owned()) });
+        let source = self.keep(if item.has("source") {
+            item.string("source")
+        } else {
+            Ok("syscall".to_owned())
+        });
         let enabled = self.keep(item.optional_bool("enabled", true));
         let warn_evttypes = self.keep(item.optional_bool("warn_evttypes", true));
         let skip = self.keep(item.optional_bool("skip-if-unknown-filter", false));
         let capture = self.keep(item.optional_bool("capture", false));
-        let duration = if item.has("capture_duration") { item.unsigned("capture_duration") } else { Ok(0) };
+        let duration = if item.has("capture_duration") {
+            item.unsigned("capture_duration")
+        } else {
+            Ok(0)
+        };
         let capture_duration_ms = self.keep(duration);
         let tags = self.keep(item.tags());
         let read = self.exceptions(item, false);
@@ -158,13 +175,21 @@ impl Reader<'_> {
                 Operation::Replace => overrides.replaces(key) && !overrides.appends(key),
             };
             if wanted && !item.has(key) {
-                let word = if operation == Operation::Append { "append" } else { "replace" };
-                let message = format!("An {word} override for '{key}' was specified but '{key}' is not defined");
+                let word = if operation == Operation::Append {
+                    "append"
+                } else {
+                    "replace"
+                };
+                let message =
+                    format!("An {word} override for '{key}' was specified but '{key}' is not defined");
                 return Err(invalid(message, &item.context));
             }
             Ok(wanted)
         };
-        let mut update = RuleUpdate { source: explicit_source(item), ..RuleUpdate::default() };
+        let mut update = RuleUpdate {
+            source: explicit_source(item),
+            ..RuleUpdate::default()
+        };
         if wants("condition")? {
             update.condition = Some(item.text("condition", ItemType::RuleCondition)?);
         }

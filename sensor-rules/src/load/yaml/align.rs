@@ -18,8 +18,17 @@ pub(crate) fn scalar_text(source: &str, file: FileId, node: &Node, scalar: &Scal
         text.push_exact(&scalar.text, file, node.mark.offset);
         return text;
     }
-    let mut walk = Walk { raw, at: 0, file, start: node.mark.offset, style: scalar.style };
-    if matches!(scalar.style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted) {
+    let mut walk = Walk {
+        raw,
+        at: 0,
+        file,
+        start: node.mark.offset,
+        style: scalar.style,
+    };
+    if matches!(
+        scalar.style,
+        ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted
+    ) {
         walk.at = 1;
     }
     let mut text = Text::default();
@@ -61,7 +70,14 @@ impl Walk<'_> {
             self.skip_blank();
         }
         let (start, end) = (self.start + offset(from), self.start + offset(self.at));
-        text.push_for(piece, Span { file: self.file, start, end });
+        text.push_for(
+            piece,
+            Span {
+                file: self.file,
+                start,
+                end,
+            },
+        );
     }
 
     /// Passes over white space and escaped line breaks, which only lay out the file.
@@ -91,7 +107,11 @@ fn escape_len(raw: &str) -> usize {
         None => return raw.len(),
     };
     let wanted = 2 + digits;
-    if raw.is_char_boundary(wanted.min(raw.len())) { wanted.min(raw.len()) } else { raw.len() }
+    if raw.is_char_boundary(wanted.min(raw.len())) {
+        wanted.min(raw.len())
+    } else {
+        raw.len()
+    }
 }
 
 #[cfg(test)]
@@ -103,26 +123,48 @@ mod tests {
     fn check(source: &str, text: &str, words: &[(&str, &str)]) {
         let trees = documents(source).unwrap();
         let node = trees[0].get("a").unwrap();
-        let Kind::Scalar(scalar) = &node.kind else { panic!("a scalar: {source}") };
+        let Kind::Scalar(scalar) = &node.kind else {
+            panic!("a scalar: {source}")
+        };
         let mapped = scalar_text(source, FileId(0), node, scalar);
         assert_eq!(mapped.as_str(), text, "{source}");
         for (word, bytes) in words {
             let at = text.find(word).unwrap();
             let span = mapped.locate(at..at + word.len()).unwrap();
-            assert_eq!(&source[span.start as usize..span.end as usize], *bytes, "{word} of {source}");
+            assert_eq!(
+                &source[span.start as usize..span.end as usize],
+                *bytes,
+                "{word} of {source}"
+            );
         }
     }
 
     #[test]
     fn finds_the_bytes_of_each_word() {
         check("a: foo bar\n", "foo bar", &[("foo", "foo"), ("bar", "bar")]);
-        check("a: foo\n   bar\n\n   baz\n", "foo bar\nbaz", &[("bar", "bar"), ("baz", "baz")]);
-        check("a: >\n  foo\n   in\n  bar\n", "foo\n in\nbar\n", &[("foo", "foo"), ("in", "in"), ("bar", "bar")]);
+        check(
+            "a: foo\n   bar\n\n   baz\n",
+            "foo bar\nbaz",
+            &[("bar", "bar"), ("baz", "baz")],
+        );
+        check(
+            "a: >\n  foo\n   in\n  bar\n",
+            "foo\n in\nbar\n",
+            &[("foo", "foo"), ("in", "in"), ("bar", "bar")],
+        );
         check("a: |-\n  foo\n  bar\n", "foo\nbar", &[("bar", "bar")]);
         check("a: 'it''s\n  b'\n", "it's b", &[("it's", "it''s"), ("b", "b")]);
-        check("a: \"x\\n \\u00e9y\n   z\\\n  w\"\n", "x\n éy zw", &[("é", "\\u00e9"), ("y", "y"), ("w", "w")]);
+        check(
+            "a: \"x\\n \\u00e9y\n   z\\\n  w\"\n",
+            "x\n éy zw",
+            &[("é", "\\u00e9"), ("y", "y"), ("w", "w")],
+        );
         check("a: \"\\\"q\\\" r\"\n", "\"q\" r", &[("q", "q"), ("r", "r")]);
-        check("a: \"\\x\u{e9}\"\n".replace('\u{e9}', "41").as_str(), "A", &[("A", "\\x41")]);
+        check(
+            "a: \"\\x\u{e9}\"\n".replace('\u{e9}', "41").as_str(),
+            "A",
+            &[("A", "\\x41")],
+        );
         check("a: é ü\n", "é ü", &[("ü", "ü")]);
     }
 }

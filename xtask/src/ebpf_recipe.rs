@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The release of bpf-linker that this tree is tested with.
-pub const LINKER_VERSION: &str = "0.13.0";
+pub(crate) const LINKER_VERSION: &str = "0.13.0";
 
 /// Environment variable that names a linker to use instead of the one `setup` built.
-pub const LINKER_ENV: &str = "SENSOR_BPF_LINKER";
+pub(crate) const LINKER_ENV: &str = "SENSOR_BPF_LINKER";
 
 const TARGET: &str = "bpfel-unknown-none";
 /// Name of the binary in `sensor-ebpf/Cargo.toml`.
@@ -25,7 +25,7 @@ const OBJECT_NAME: &str = "sensor";
 
 /// Why there is no eBPF object.
 #[derive(Debug)]
-pub enum Error {
+pub(crate) enum Error {
     /// No compiler here has, or can build, `core` for the eBPF target.
     NoCompiler,
     /// There is no bpf-linker that matches the compiler's LLVM.
@@ -115,9 +115,9 @@ impl std::error::Error for Error {
 
 /// A compiler that can produce eBPF, and how it gets `core`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Compiler {
+pub(crate) struct Compiler {
     /// The compiler itself.
-    pub rustc: PathBuf,
+    pub(crate) rustc: PathBuf,
     /// The cargo to drive it with; `None` means the one that runs us.
     cargo: Option<PathBuf>,
     /// `core` is compiled from rust-src rather than shipped ready.
@@ -129,7 +129,7 @@ impl Compiler {
     ///
     /// # Errors
     /// [`Error::NoCompiler`] when there is neither.
-    pub fn find() -> Result<Self, Error> {
+    pub(crate) fn find() -> Result<Self, Error> {
         Self::debian().or_else(Self::nightly).ok_or(Error::NoCompiler)
     }
 
@@ -162,7 +162,7 @@ impl Compiler {
     ///
     /// # Errors
     /// [`Error::Spawn`] when the compiler does not start, [`Error::NoLlvmVersion`] when it does not say.
-    pub fn llvm_major(&self) -> Result<u32, Error> {
+    pub(crate) fn llvm_major(&self) -> Result<u32, Error> {
         let output = clean(Command::new(&self.rustc))
             .arg("-vV")
             .output()
@@ -202,7 +202,7 @@ fn sysroot(rustc: Command) -> Option<PathBuf> {
 ///
 /// # Errors
 /// [`Error::NoCacheFolder`] when the environment names no home.
-pub fn linker_folder(llvm_major: u32) -> Result<PathBuf, Error> {
+pub(crate) fn linker_folder(llvm_major: u32) -> Result<PathBuf, Error> {
     let absolute = |name| {
         env::var_os(name)
             .map(PathBuf::from)
@@ -222,7 +222,7 @@ pub fn linker_folder(llvm_major: u32) -> Result<PathBuf, Error> {
 ///
 /// # Errors
 /// [`Error::NoLinker`] with the place where it is expected.
-pub fn find_linker(llvm_major: u32) -> Result<PathBuf, Error> {
+pub(crate) fn find_linker(llvm_major: u32) -> Result<PathBuf, Error> {
     let linker = match env::var_os(LINKER_ENV) {
         Some(named) => PathBuf::from(named),
         None => linker_folder(llvm_major)?.join("bin/bpf-linker"),
@@ -236,27 +236,34 @@ pub fn find_linker(llvm_major: u32) -> Result<PathBuf, Error> {
 
 /// What one cargo command over the eBPF crate needs to know.
 #[derive(Debug, Clone)]
-pub struct Recipe<'a> {
+pub(crate) struct Recipe<'a> {
     /// The repository's root.
-    pub repo: &'a Path,
+    pub(crate) repo: &'a Path,
     /// cargo's target folder for this build. It must not be one that a running cargo holds the lock of.
-    pub target_dir: &'a Path,
+    pub(crate) target_dir: &'a Path,
     /// Architecture of the kernel that will load the object, as Rust names it; it decides register layouts.
-    pub kernel_arch: &'a str,
+    pub(crate) kernel_arch: &'a str,
 }
 
 impl Recipe<'_> {
-    /// A cargo command (`build`, `check`, `fetch`…) for the eBPF crate with compiler, linker and flags in place.
+    /// A cargo command (`build`, `clippy`…) for the eBPF crate with compiler, linker and flags in place.
     ///
     /// # Errors
     /// Whatever is missing of the toolchain.
-    pub fn cargo(&self, subcommand: &str) -> Result<Command, Error> {
+    pub(crate) fn cargo(&self, subcommand: &str) -> Result<Command, Error> {
         let compiler = Compiler::find()?;
         let linker = find_linker(compiler.llvm_major()?)?;
         let own_cargo = || env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
-        let mut cargo = clean(Command::new(compiler.cargo.clone().unwrap_or_else(own_cargo)));
+        let cargo_path = compiler.cargo.clone().unwrap_or_else(own_cargo);
+        // clippy is tied to one compiler, so it must be the one that was installed beside it.
+        let program = match subcommand {
+            "clippy" => compiler.rustc.with_file_name("cargo-clippy"),
+            _ => cargo_path.clone(),
+        };
+        let mut cargo = clean(Command::new(program));
         cargo
             .current_dir(self.folder())
+            .env("CARGO", cargo_path)
             .args([subcommand, "--release", "--locked", "--target", TARGET])
             .arg("--target-dir")
             .arg(self.target_dir)
@@ -275,7 +282,7 @@ impl Recipe<'_> {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn build(&self) -> Result<PathBuf, Error> {
+    pub(crate) fn build(&self) -> Result<PathBuf, Error> {
         let mut cargo = self.cargo("build")?;
         // A build script's standard output is a protocol; cargo's messages belong on standard error.
         let status = cargo
@@ -357,28 +364,64 @@ fn is_cargo_internal(name: &OsStr) -> bool {
 ///
 /// The topmost mark counts: with `--target` there is a second one further down.
 #[must_use]
-pub fn target_root(below: &Path) -> Option<&Path> {
+pub(crate) fn target_root(below: &Path) -> Option<&Path> {
     below
         .ancestors()
         .filter(|folder| folder.join("CACHEDIR.TAG").is_file())
         .last()
 }
 
-/// What a change of must lead to a new object: the programs, and the layout that they share with the agent.
-#[must_use]
-pub fn sources(repo: &Path) -> Vec<PathBuf> {
-    let shared = ["sensor-common/Cargo.toml", "sensor-common/src"];
-    let programs = [
-        "sensor-ebpf/Cargo.lock",
-        "sensor-ebpf/Cargo.toml",
-        "sensor-ebpf/src",
-    ];
-    shared
-        .iter()
-        .chain(&programs)
-        .map(|path| repo.join(path))
-        .collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Environment variables that change the result, besides those cargo watches itself.
-pub const WATCHED_ENV: [&str; 2] = [LINKER_ENV, "XDG_CACHE_HOME"];
+    #[test]
+    fn only_settings_of_cargo_and_not_of_a_build_pass_on() {
+        for (name, internal) in [
+            ("CARGO", true),
+            ("CARGO_ENCODED_RUSTFLAGS", true),
+            ("CARGO_MANIFEST_DIR", true),
+            ("CARGO_TARGET_DIR", true),
+            ("CARGO_PROFILE_RELEASE_STRIP", true),
+            ("RUSTC_WORKSPACE_WRAPPER", true),
+            ("RUSTFLAGS", true),
+            ("RUSTUP_TOOLCHAIN", true),
+            ("TARGET", true),
+            ("CARGO_HOME", false),
+            ("CARGO_HTTP_CAINFO", false),
+            ("CARGO_REGISTRIES_MIRROR_INDEX", false),
+            ("PATH", false),
+            ("HOME", false),
+            ("TARGETS", false),
+        ] {
+            assert_eq!(is_cargo_internal(OsStr::new(name)), internal, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_target_folder_is_the_topmost_that_cargo_marked() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let target = folder.path().join("target");
+        let out_dir = target.join("x86_64-unknown-linux-gnu/release/build/sensor-agent-0123/out");
+        std::fs::create_dir_all(&out_dir)?;
+        assert_eq!(target_root(&out_dir), None);
+        for marked in [&target, &target.join("x86_64-unknown-linux-gnu")] {
+            std::fs::write(marked.join("CACHEDIR.TAG"), "")?;
+        }
+        assert_eq!(target_root(&out_dir), Some(target.as_path()));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_the_way_out() {
+        let missing = Error::NoLinker {
+            expected: "/cache/bpf-linker".into(),
+        };
+        assert_eq!(
+            missing.to_string(),
+            "bpf-linker 0.13.0 is not at /cache/bpf-linker: run `cargo xtask setup`, or set SENSOR_BPF_LINKER to one \
+             built for the compiler's LLVM"
+        );
+        assert!(Error::NoCompiler.to_string().contains("run `cargo xtask setup`"));
+    }
+}

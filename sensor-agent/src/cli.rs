@@ -1,0 +1,135 @@
+//! The command line.
+//!
+//! Every command ends with one of the codes of [`Exit`]. What a command prints as its result goes to standard
+//! output; everything else goes to standard error.
+
+pub mod args;
+mod config;
+mod connect;
+mod status;
+mod table;
+mod watch;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use connect::{ConnectArgs, ConnectError};
+
+/// A runtime threat sensor for containers and hosts.
+///
+/// `sensor` watches a Linux host from inside the kernel, recognises attacks by rules in the Falco language, and tells people
+/// about them over gRPC, as JSON lines, or by running hooks.
+#[derive(Debug, Parser)]
+#[command(name = "sensor", version, propagate_version = true, max_term_width = 110, after_long_help = HELP_END)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch this machine
+    Run(args::RunArgs),
+    /// Show detections as they are made
+    Watch(watch::WatchArgs),
+    /// Show what a running sensor is doing, and how well
+    Status(status::StatusArgs),
+    /// Say what works on this machine, and what is lost
+    Doctor(crate::doctor::DoctorArgs),
+    /// Check a configuration, or show what can be configured
+    Config(config::ConfigArgs),
+}
+
+const HELP_END: &str = "\
+Exit codes:
+  0  done
+  1  something failed while running
+  2  wrong usage, configuration, rule or filter
+  3  cannot run here: permissions or kernel";
+
+/// How a command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done,
+    /// Something failed while running.
+    Failed,
+    /// Wrong usage, configuration, rule or filter.
+    Wrong,
+    /// Permissions or the kernel do not allow it.
+    CannotRunHere,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Wrong => 2,
+            Exit::CannotRunHere => 3,
+        })
+    }
+}
+
+impl Cli {
+    /// Does what the command line says.
+    #[must_use]
+    pub fn run(self) -> Exit {
+        match self.command {
+            Command::Run(args) => crate::run::run(&args),
+            Command::Watch(args) => watch::run(&args),
+            Command::Status(args) => status::run(&args),
+            Command::Doctor(args) => crate::doctor::run(&args),
+            Command::Config(args) => config::run(&args),
+        }
+    }
+}
+
+/// Writes a command's result. A reader that has gone away, as in `sensor ... | head`, is no failure.
+pub(crate) fn print(text: &str) -> Exit {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Exit::Done,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(error) => fail(
+            Exit::Failed,
+            &format_args!("cannot write to standard output: {error}"),
+        ),
+    }
+}
+
+/// Says on standard error why a command ends, and returns `exit`.
+pub(crate) fn fail(exit: Exit, why: &dyn std::fmt::Display) -> Exit {
+    let why = why.to_string();
+    // Annotated source text has its own heading.
+    let heading = if why.starts_with("error") { "" } else { "error: " };
+    say(&format_args!("{heading}{why}"));
+    exit
+}
+
+/// Writes one line to standard error; should that be closed, nobody is there to be told.
+pub(crate) fn say(line: &dyn std::fmt::Display) {
+    let _nobody_reads = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Whether output may be coloured: on a terminal, unless the user has set `NO_COLOR`.
+pub(crate) fn may_colour(terminal: &impl io::IsTerminal) -> bool {
+    terminal.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Runs a future to its end in this thread.
+pub(crate) fn block_on(future: impl Future<Output = Exit>) -> Exit {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(future),
+        Err(error) => fail(Exit::Failed, &format_args!("cannot start: {error}")),
+    }
+}
+
+/// Whether standard error is a terminal that may be coloured.
+pub(crate) fn colour_errors() -> bool {
+    may_colour(&io::stderr()) && io::stderr().is_terminal()
+}

@@ -1,0 +1,328 @@
+//! The keys of the configuration, as types.
+//!
+//! `schema.yaml` describes each of them for users; a test keeps the two alike, defaults included.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use sensor_proto::v1::Priority;
+use serde::{Deserialize, Serialize};
+
+use crate::sink::Format;
+
+/// All that can be configured. The default is what an empty file gives.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The name that detections carry; the system's name when left out.
+    pub hostname: Option<String>,
+    /// Which rules are loaded.
+    pub rules: RulesConfig,
+    /// The kernel side.
+    pub kernel: KernelConfig,
+    /// The tables of processes and containers.
+    pub state: StateConfig,
+    /// The gRPC server.
+    pub grpc: GrpcConfig,
+    /// Detections on standard output.
+    pub stdout: StdoutConfig,
+    /// Detections in a file.
+    pub file: FileConfig,
+    /// The HTTP server for Prometheus and health.
+    pub metrics: MetricsConfig,
+    /// The sensor's own log, on standard error.
+    pub log: LogConfig,
+}
+
+/// Which rules are loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RulesConfig {
+    /// Files, and folders whose `.yaml` and `.yml` files are read in the order of their names.
+    pub files: Vec<PathBuf>,
+    /// Rules to leave out.
+    pub disable: Vec<RuleSelector>,
+    /// Rules to load although they are disabled, by their file or by `disable`.
+    pub enable: Vec<RuleSelector>,
+    /// Rules that are less severe are left out.
+    #[serde(with = "priority")]
+    pub priority: Priority,
+    /// How many rules may report one event.
+    pub matching: Matching,
+}
+
+impl Default for RulesConfig {
+    fn default() -> Self {
+        Self {
+            files: vec!["/etc/sensor/rules.d".into()],
+            disable: Vec::new(),
+            enable: Vec::new(),
+            priority: Priority::Debug,
+            matching: Matching::First,
+        }
+    }
+}
+
+/// Names rules, either by name or by tag.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuleSelector {
+    /// The rule's name, in which `*` stands for any text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// One of the rule's tags.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+}
+
+/// How many rules may report one event.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Matching {
+    /// Only the first that matches.
+    #[default]
+    First,
+    /// Each that matches.
+    All,
+}
+
+/// The kernel side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KernelConfig {
+    /// A BTF file to use instead of the kernel's own.
+    pub btf: Option<PathBuf>,
+    /// Bytes of the ring for fork, exec and exit: a power of two, at least a page.
+    pub lifecycle_ring_bytes: u32,
+    /// Bytes of the ring for everything else: a power of two, at least a page.
+    pub activity_ring_bytes: u32,
+    /// Leave out system calls that failed.
+    pub drop_failed_exit: bool,
+}
+
+impl Default for KernelConfig {
+    fn default() -> Self {
+        Self {
+            btf: None,
+            lifecycle_ring_bytes: 4 << 20,
+            activity_ring_bytes: 8 << 20,
+            drop_failed_exit: false,
+        }
+    }
+}
+
+/// The tables of processes and containers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StateConfig {
+    /// Processes that are remembered.
+    pub processes_max: u32,
+    /// Seconds for which an exited process is remembered, for events that come late.
+    pub exited_keep_s: u32,
+    /// Containers that are remembered.
+    pub containers_max: u32,
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        Self {
+            processes_max: 65_536,
+            exited_keep_s: 30,
+            containers_max: 4_096,
+        }
+    }
+}
+
+/// The gRPC server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GrpcConfig {
+    /// The unix socket; none when null.
+    pub socket: Option<PathBuf>,
+    /// The TCP listener; none when null.
+    pub tcp: Option<TcpConfig>,
+    /// Items that may wait for one subscriber.
+    pub queue_items_max: u32,
+    /// Subscribers at one time, with the sinks and the responder.
+    pub subscribers_max: u32,
+}
+
+impl Default for GrpcConfig {
+    fn default() -> Self {
+        Self {
+            socket: Some("/run/sensor/sensor.sock".into()),
+            tcp: None,
+            queue_items_max: 4_096,
+            subscribers_max: 64,
+        }
+    }
+}
+
+/// The TCP listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TcpConfig {
+    /// Where it listens.
+    #[serde(deserialize_with = "address::required")]
+    pub address: SocketAddr,
+    /// Mutual TLS; without it the address must be a loopback address.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+}
+
+/// Mutual TLS: both sides show a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM file with the server's certificate and those between it and its authority.
+    pub certificate: PathBuf,
+    /// PEM file with the server's private key.
+    pub key: PathBuf,
+    /// PEM file with the authorities that clients' certificates must come from.
+    pub client_ca: PathBuf,
+}
+
+/// Detections on standard output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StdoutConfig {
+    /// Whether they are written.
+    pub enabled: bool,
+    /// How.
+    pub format: Format,
+}
+
+impl Default for StdoutConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            format: Format::Json,
+        }
+    }
+}
+
+/// Detections in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileConfig {
+    /// Whether they are written.
+    pub enabled: bool,
+    /// Where to; appended to, opened anew on SIGUSR1.
+    pub path: PathBuf,
+    /// How.
+    pub format: Format,
+}
+
+impl Default for FileConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            path: "/var/log/sensor/detections.jsonl".into(),
+            format: Format::Json,
+        }
+    }
+}
+
+/// The HTTP server for Prometheus and health.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Where it listens; nowhere when null.
+    #[serde(deserialize_with = "address::optional")]
+    pub address: Option<SocketAddr>,
+}
+
+/// The sensor's own log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// The least severe lines that are written.
+    pub level: LogLevel,
+    /// How.
+    pub format: LogFormat,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Only what is lost.
+    Error,
+    /// Also what does not work as it should.
+    Warn,
+    /// Also what an operator wants to know.
+    #[default]
+    Info,
+    /// Also what helps to find a fault.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+/// Priorities by Falco's names, in any case.
+mod priority {
+    use sensor_proto::v1::Priority;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::sink::{parse_priority, priority_name};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(super) fn serialize<S: Serializer>(priority: &Priority, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&priority_name(*priority).to_lowercase())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Priority, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_priority(&text).ok_or_else(|| {
+            const NAMES: &[&str] = &[
+                "emergency",
+                "alert",
+                "critical",
+                "error",
+                "warning",
+                "notice",
+                "informational",
+                "debug",
+            ];
+            serde::de::Error::unknown_variant(&text, NAMES)
+        })
+    }
+}
+
+/// Addresses with a message that says how to write them.
+mod address {
+    use std::net::SocketAddr;
+
+    use serde::{Deserialize as _, Deserializer};
+
+    fn parse<E: serde::de::Error>(text: &str) -> Result<SocketAddr, E> {
+        text.parse().map_err(|_| {
+            E::custom(format_args!(
+                "`{text}` is not an address; write IP:PORT, such as 127.0.0.1:9000 or [::1]:9000"
+            ))
+        })
+    }
+
+    pub(super) fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+        parse(&String::deserialize(deserializer)?)
+    }
+
+    pub(super) fn optional<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SocketAddr>, D::Error> {
+        Option::<String>::deserialize(deserializer)?
+            .map(|text| parse(&text))
+            .transpose()
+    }
+}

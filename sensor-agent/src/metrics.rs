@@ -1,0 +1,264 @@
+//! What the sensor counts of itself, for Prometheus.
+//!
+//! Names are `sensor_<name>_<unit>` with `_total` on counters. Whoever counts holds a typed handle of
+//! its own part; nothing but this module knows the registry. What has its home elsewhere (the kernel's
+//! counters, the tables, the queues) is read through [`LiveSource`] and the [`Hub`] at the moment of
+//! the scrape, so that there is one truth of each number.
+
+mod collect;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use sensor_proto::v1::{KindCounters, Priority};
+
+use crate::hub::Hub;
+
+/// The type of what [`Metrics::render`] returns, for HTTP.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Numbers that live outside this module, read at each scrape.
+pub trait LiveSource: Send + Sync + 'static {
+    /// The balance of each kind of event, as `Agent.Status` shows it.
+    fn kinds(&self) -> Vec<KindCounters>;
+    /// How full each table is.
+    fn tables(&self) -> Vec<TableFill>;
+}
+
+/// How full a table of the state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableFill {
+    /// `processes`, `containers`, ...
+    pub table: &'static str,
+    /// Entries now.
+    pub entries: u64,
+    /// The most it may hold.
+    pub entries_max: u64,
+}
+
+/// Who reads from the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SubscriberKind {
+    /// A client of `Detections.Subscribe`.
+    Grpc,
+    /// The sink on standard output.
+    Stdout,
+    /// The sink to a file.
+    File,
+    /// The responder.
+    Respond,
+}
+
+impl SubscriberKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Grpc, Self::Stdout, Self::File, Self::Respond];
+
+    /// As metrics and `Agent.Status` name it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Stdout => "stdout",
+            Self::File => "file",
+            Self::Respond => "respond",
+        }
+    }
+}
+
+impl EncodeLabelValue for SubscriberKind {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        self.as_str().encode(encoder)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SubscriberLabels {
+    subscriber: SubscriberKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DetectionLabels {
+    rule: String,
+    priority: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HookRunLabels {
+    hook: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkLabels {
+    sink: SubscriberKind,
+}
+
+/// What the hub counts.
+#[derive(Debug, Clone, Default)]
+pub struct SubscriberMetrics {
+    delivered: Family<SubscriberLabels, Counter>,
+    dropped: Family<SubscriberLabels, Counter>,
+}
+
+impl SubscriberMetrics {
+    pub(crate) fn delivered(&self, subscriber: SubscriberKind, items: usize) {
+        self.delivered
+            .get_or_create(&SubscriberLabels { subscriber })
+            .inc_by(items as u64);
+    }
+
+    pub(crate) fn dropped(&self, subscriber: SubscriberKind) {
+        self.dropped.get_or_create(&SubscriberLabels { subscriber }).inc();
+    }
+}
+
+/// What the pipeline counts.
+#[derive(Debug, Clone, Default)]
+pub struct DetectionMetrics {
+    by_rule: Family<DetectionLabels, Counter>,
+}
+
+impl DetectionMetrics {
+    /// The counter of one rule. Taken once when the rules are loaded, so that a detection costs one
+    /// addition; this also shows rules at 0 that have not matched yet.
+    #[must_use]
+    pub fn of_rule(&self, rule: &str, priority: Priority) -> Counter {
+        let labels = DetectionLabels {
+            rule: rule.to_owned(),
+            priority: crate::sink::priority_name(priority),
+        };
+        self.by_rule.get_or_create_owned(&labels)
+    }
+}
+
+/// What the responder counts.
+#[derive(Debug, Clone, Default)]
+pub struct ResponseMetrics {
+    runs: Family<HookRunLabels, Counter>,
+}
+
+impl ResponseMetrics {
+    /// Counts one run of a hook. `hook` comes from the configuration, so the labels stay bounded;
+    /// `outcome` is [`crate::sink::outcome_name`]'s.
+    pub fn ran(&self, hook: &str, outcome: &'static str) {
+        self.runs
+            .get_or_create(&HookRunLabels {
+                hook: hook.to_owned(),
+                outcome,
+            })
+            .inc();
+    }
+}
+
+/// What the sinks count.
+#[derive(Debug, Clone, Default)]
+pub struct SinkMetrics {
+    failed: Family<SinkLabels, Counter>,
+}
+
+impl SinkMetrics {
+    pub(crate) fn failed(&self, sink: SubscriberKind, items: u64) {
+        self.failed.get_or_create(&SinkLabels { sink }).inc_by(items);
+    }
+}
+
+/// The registry and the handles of those who count.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// For the hub.
+    pub subscribers: SubscriberMetrics,
+    /// For the pipeline.
+    pub detections: DetectionMetrics,
+    /// For the responder.
+    pub responses: ResponseMetrics,
+    /// For the sinks.
+    pub sinks: SinkMetrics,
+    live: Arc<collect::Live>,
+}
+
+impl Metrics {
+    /// A registry in which all is at 0.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let subscribers = SubscriberMetrics::default();
+        let detections = DetectionMetrics::default();
+        let responses = ResponseMetrics::default();
+        let sinks = SinkMetrics::default();
+        for kind in SubscriberKind::ALL {
+            subscribers.delivered(kind, 0);
+            subscribers
+                .dropped
+                .get_or_create_owned(&SubscriberLabels { subscriber: kind });
+        }
+        let live = Arc::new(collect::Live {
+            source: OnceLock::new(),
+            hub: OnceLock::new(),
+        });
+
+        let mut registry = Registry::with_prefix("sensor");
+        registry.register(
+            "build",
+            "The running program",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        registry.register("detections", "Detections by rule", detections.by_rule.clone());
+        registry.register(
+            "subscriber_items_delivered",
+            "Items that subscribers have read from their queues",
+            subscribers.delivered.clone(),
+        );
+        registry.register(
+            "subscriber_items_dropped",
+            "Items lost because a subscriber's queue was full",
+            subscribers.dropped.clone(),
+        );
+        registry.register(
+            "hook_runs",
+            "Runs of response hooks by outcome",
+            responses.runs.clone(),
+        );
+        registry.register(
+            "sink_items_failed",
+            "Items lost because a sink could not be written to",
+            sinks.failed.clone(),
+        );
+        registry.register_collector(Box::new(Arc::clone(&live)));
+        Arc::new(Self {
+            registry,
+            subscribers,
+            detections,
+            responses,
+            sinks,
+            live,
+        })
+    }
+
+    /// Sets where the live numbers come from; only the first call counts.
+    pub fn set_live_source(&self, source: Arc<dyn LiveSource>) {
+        let _first_wins = self.live.source.set(source);
+    }
+
+    /// Sets the hub whose queues are shown; only the first call counts.
+    pub fn set_hub(&self, hub: &Arc<Hub>) {
+        let _first_wins = self.live.hub.set(Arc::downgrade(hub) as Weak<Hub>);
+    }
+
+    /// All metrics in the text format of `OpenMetrics`.
+    ///
+    /// # Errors
+    /// Only when a [`LiveSource`] gives something that cannot be written.
+    pub fn render(&self) -> Result<String, fmt::Error> {
+        let mut text = String::with_capacity(8192);
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests;

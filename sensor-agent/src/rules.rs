@@ -1,0 +1,223 @@
+//! Rule files from the disk to a compiled set.
+
+use std::{
+    fmt::Write as _,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use sensor_rules::{
+    diagnostic::{self, Severity, Style},
+    engine::{RuleMatching, RuleSet},
+    load::{LoadOptions, Loaded, Loader, Selection, SelectionTarget},
+    priority::Priority,
+};
+
+use crate::config::{Matching, RuleSelector, RulesConfig};
+
+/// Longest rule file that is read; the loader has the same bound and says so.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+/// Files that are read from one folder and those below it.
+const FILES_MAX: usize = 4096;
+/// Folders within folders.
+const DEPTH_MAX: usize = 16;
+
+/// Why there is no rule set.
+#[derive(Debug, thiserror::Error)]
+pub enum RulesError {
+    /// Nothing to load.
+    #[error("no rule file in {0}: name files or folders with --rules, or with rules.files in the configuration")]
+    NoFiles(String),
+    /// A folder cannot be listed.
+    #[error("cannot list the rule folder {path}: {source}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Too many files, or folders too deep.
+    #[error("more than {FILES_MAX} rule files, or folders deeper than {DEPTH_MAX}, below {0}: is it the right folder?")]
+    TooMany(PathBuf),
+    /// The files have errors, shown with their places.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// Rules that were loaded, and what was said about them.
+pub struct Rules {
+    /// The enabled rules, compiled.
+    pub set: RuleSet,
+    /// Every file, in order.
+    pub files: Vec<PathBuf>,
+    /// Rules that are defined, enabled or not.
+    pub defined: usize,
+    /// Warnings, shown with their places.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the configured files and compiles their rules.
+pub fn load(config: &RulesConfig, style: Style) -> Result<Rules, RulesError> {
+    let files = files(&config.files)?;
+    let mut loaded = read(&files, options(config));
+    let shown = |wanted: fn(Severity) -> bool| {
+        diagnostic::diagnostics(&loaded)
+            .into_iter()
+            .filter(|found| wanted(found.severity))
+            .map(|found| diagnostic::render(&found, &loaded.sources, style))
+            .collect::<Vec<_>>()
+    };
+    let mut errors = shown(|severity| severity == Severity::Error);
+    errors.extend(loaded.unmet_plugins.iter().map(|plugin| format!("error: the rules need the plugin {plugin}")));
+    let warnings = shown(|severity| severity == Severity::Warning);
+    match loaded.rule_set.take() {
+        Some(set) if errors.is_empty() => Ok(Rules { set, files, defined: loaded.rules.len(), warnings }),
+        _ => {
+            let mut text = errors.join("\n");
+            let count = errors.len();
+            let _ = write!(text, "\nerror: {count} error{} in the rules", if count == 1 { "" } else { "s" });
+            Err(RulesError::Invalid(text))
+        }
+    }
+}
+
+/// Loads files; one that cannot be read is an error among the others.
+#[must_use]
+pub fn read(files: &[PathBuf], options: LoadOptions) -> Loaded {
+    let mut loader = Loader::new(options);
+    for path in files {
+        let name = path.display().to_string();
+        match read_file(path) {
+            Ok(bytes) => loader.add_file(&name, &bytes),
+            Err(error) => loader.unreadable_file(&name, &error.to_string()),
+        };
+    }
+    loader.finish()
+}
+
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// How the configuration wants rules to be taken.
+#[must_use]
+pub fn options(config: &RulesConfig) -> LoadOptions {
+    let selection = |enable: bool, selectors: &[RuleSelector]| {
+        selectors
+            .iter()
+            .flat_map(|selector| {
+                let rule = selector.rule.clone().map(SelectionTarget::Rule);
+                let tag = selector.tag.clone().map(SelectionTarget::Tag);
+                rule.into_iter().chain(tag)
+            })
+            .map(|target| Selection { enable, target })
+            .collect::<Vec<_>>()
+    };
+    let mut all = selection(false, &config.disable);
+    all.extend(selection(true, &config.enable));
+    LoadOptions {
+        min_priority: priority(config.priority),
+        selection: all,
+        rule_matching: match config.matching {
+            Matching::First => RuleMatching::First,
+            Matching::All => RuleMatching::All,
+        },
+        ..LoadOptions::default()
+    }
+}
+
+fn priority(priority: sensor_proto::v1::Priority) -> Priority {
+    use sensor_proto::v1::Priority as Wire;
+
+    match priority {
+        Wire::Emergency => Priority::Emergency,
+        Wire::Alert => Priority::Alert,
+        Wire::Critical => Priority::Critical,
+        Wire::Error => Priority::Error,
+        Wire::Warning => Priority::Warning,
+        Wire::Notice => Priority::Notice,
+        Wire::Informational => Priority::Informational,
+        Wire::Unspecified | Wire::Debug => Priority::Debug,
+    }
+}
+
+/// The files that paths stand for: a folder's rule files in the order of their names, its own before
+/// those of folders within it.
+pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, RulesError> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            list(path, path, 0, &mut found)?;
+        } else {
+            found.push(path.clone());
+        }
+    }
+    if found.is_empty() {
+        let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+        return Err(RulesError::NoFiles(names.join(", ")));
+    }
+    Ok(found)
+}
+
+fn list(top: &Path, folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), RulesError> {
+    let fault = |source| RulesError::Folder { path: folder.to_owned(), source };
+    let mut entries = std::fs::read_dir(folder)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(fault)?
+        .into_iter()
+        .map(|entry| entry.path())
+        .collect::<Vec<_>>();
+    entries.sort();
+    let (folders, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| path.is_dir());
+    found.extend(files.into_iter().filter(|path| is_rule_file(path)));
+    if found.len() > FILES_MAX || depth > DEPTH_MAX {
+        return Err(RulesError::TooMany(top.to_owned()));
+    }
+    for folder in folders.iter().filter(|folder| !is_hidden(folder)) {
+        list(top, folder, depth + 1, found)?;
+    }
+    Ok(())
+}
+
+/// Names that begin with a dot are left out: a Kubernetes `ConfigMap` keeps its former content in such
+/// folders.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// `.yaml` and `.yml`, but not the tests beside them (`.test.yaml`).
+fn is_rule_file(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml"));
+    stem.is_some_and(|stem| !stem.ends_with(".test")) && !is_hidden(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_stands_for_its_rule_files_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.yaml", "a.yml", "a.test.yaml", "notes.md", "z/c.yaml", ".hidden/d.yaml", ".e.yaml"] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let found = files(&[folder.path().to_owned()]).unwrap();
+        let names: Vec<_> = found.iter().map(|path| path.strip_prefix(folder.path()).unwrap().display().to_string()).collect();
+        assert_eq!(names, ["a.yml", "b.yaml", "z/c.yaml"]);
+    }
+
+    #[test]
+    fn an_empty_folder_is_an_error_and_a_file_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(files(&[folder.path().to_owned()]), Err(RulesError::NoFiles(_))));
+        let missing = folder.path().join("missing.yaml");
+        let config = RulesConfig { files: vec![missing.clone()], ..RulesConfig::default() };
+        let error = load(&config, Style::Plain).err().unwrap().to_string();
+        assert!(error.contains(&missing.display().to_string()), "{error}");
+    }
+}

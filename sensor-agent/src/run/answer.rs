@@ -1,0 +1,60 @@
+//! Connects the responder to the hub: detections in, runs of hooks out.
+
+use std::{future::poll_fn, sync::Arc};
+
+use sensor_proto::v1::{Detection, HookRun};
+
+use super::Answering;
+use crate::{
+    hub::{CompiledFilter, Hub, Item, Request},
+    metrics::{Metrics, ResponseMetrics, SubscriberKind},
+    respond::{Publish, Responder, config::RespondConfig},
+    sink::{self, Encoder, Format},
+};
+
+/// Puts runs of hooks on the stream.
+struct ToHub {
+    hub: Arc<Hub>,
+    metrics: ResponseMetrics,
+}
+
+impl Publish for ToHub {
+    fn publish(&self, run: HookRun, answers: Option<&Arc<Detection>>) {
+        self.metrics.ran(&run.hook, sink::outcome_name(run.outcome()));
+        self.hub.publish(&Item::HookRun { run: Arc::new(run), answers: answers.cloned() });
+    }
+}
+
+/// Starts the responder and hands it every detection.
+///
+/// # Errors
+/// All that is wrong with its configuration, as text.
+pub(super) fn start(
+    config: &RespondConfig,
+    hub: &Arc<Hub>,
+    metrics: &Arc<Metrics>,
+    hostname: &str,
+) -> Result<Answering, String> {
+    let publish = ToHub { hub: Arc::clone(hub), metrics: metrics.responses.clone() };
+    let encoder = Encoder::new(Format::Json, false, hostname);
+    let encode = move |detection: &Arc<Detection>| {
+        let mut line = Vec::new();
+        encoder.encode(&Item::Detection(Arc::clone(detection)), &mut line);
+        line
+    };
+    let responder = Responder::new(config, publish, encode).map_err(|errors| {
+        errors.iter().map(|error| format!("{}: {}\n  help: {}", error.path, error.message, error.help)).collect::<Vec<_>>().join("\n")
+    })?;
+    let responder = Arc::new(responder);
+    let request = Request { kind: SubscriberKind::Responder, peer: String::new(), filter: CompiledFilter::default() };
+    let mut subscription = hub.subscribe(request).map_err(|error| error.to_string())?;
+    let answering = Arc::clone(&responder);
+    let task = tokio::spawn(async move {
+        while let Some(item) = poll_fn(|context| subscription.poll_recv(context)).await {
+            if let Item::Detection(detection) = item {
+                answering.handle(detection);
+            }
+        }
+    });
+    Ok(Answering { responder, task })
+}

@@ -1,0 +1,115 @@
+//! What the agent remembers: processes with their programs and ancestors, cgroups and the containers
+//! behind them, user names.
+//!
+//! Invariants: one thread owns it, so there is no lock; nothing here waits for anything; every table has
+//! a bound. A fact that is missing is `None`, never a guess.
+
+pub mod cgroup;
+pub mod container;
+pub mod process;
+pub mod seed;
+pub mod users;
+
+use std::sync::Arc;
+
+use crate::event::{Body, Event};
+
+use self::{
+    cgroup::{Cgroup, Cgroups},
+    process::{Image, Process, ProcessKey, Processes},
+    users::Users,
+};
+
+/// Bounds of the tables.
+#[derive(Clone, Copy, Debug)]
+pub struct StateLimits {
+    /// Processes, ended ones that are still remembered included.
+    pub processes_max: usize,
+    /// How long an ended process without living children is remembered, in nanoseconds.
+    pub exited_keep_ns: u64,
+    /// Cgroups.
+    pub cgroups_max: usize,
+}
+
+/// All that is remembered.
+#[derive(Debug)]
+pub struct State {
+    /// Processes by key.
+    pub processes: Processes,
+    /// Cgroups by id.
+    pub cgroups: Cgroups,
+    /// Names of users and groups.
+    pub users: Users,
+}
+
+impl State {
+    /// Nothing remembered yet.
+    #[must_use]
+    pub fn new(limits: StateLimits) -> Self {
+        Self {
+            processes: Processes::new(limits.processes_max, limits.exited_keep_ns),
+            cgroups: Cgroups::new(limits.cgroups_max),
+            users: Users::default(),
+        }
+    }
+
+    /// Takes in what an event tells. Activity tells nothing new of a process that is known.
+    pub fn apply(&mut self, event: &Event<'_>) {
+        let header = &event.header;
+        match &event.body {
+            Body::Fork(fork) => {
+                let cgroup = self.cgroups.learn(header.cgroup_id, fork.cgroup);
+                let parent = parent_key(&fork.fixed.identity);
+                let image = self.processes.image_at(parent, header.time_ns);
+                let process = Process {
+                    key: key(event),
+                    parent: Some(parent),
+                    identity: fork.fixed.identity,
+                    uid: header.uid,
+                    gid: header.gid,
+                    images: smallvec::smallvec![image.unwrap_or_else(|| Image::unknown(event.comm()))],
+                    cgroup: Some(cgroup),
+                    exited_ns: None,
+                    is_approximate: false,
+                    children: 0,
+                };
+                self.processes.insert(process, header.time_ns);
+            }
+            Body::Exec(exec) => {
+                let cgroup = self.cgroups.learn(header.cgroup_id, exec.cgroup);
+                self.processes.exec(event, exec, cgroup);
+            }
+            Body::Exit(_) => self.processes.exit(key(event), header.time_ns),
+            Body::Open(_) | Body::Connect(_) | Body::Ptrace(_) => {
+                if self.processes.get_or_upgrade(key(event)).is_none() {
+                    self.processes.insert_unknown(event, self.cgroups.get(header.cgroup_id));
+                }
+            }
+        }
+    }
+
+    /// The cgroup that an event happened in: what the kernel said, where that cgroup is known, or else
+    /// the process's.
+    #[must_use]
+    pub fn cgroup_of(&self, event: &Event<'_>) -> Option<Arc<Cgroup>> {
+        self.cgroups
+            .get(event.header.cgroup_id)
+            .or_else(|| self.processes.get(key(event)).and_then(|process| process.cgroup.clone()))
+    }
+
+    /// Forgets what is old; called about once a second.
+    pub fn sweep(&mut self, now_ns: u64) {
+        self.processes.sweep(now_ns);
+        self.users.refresh();
+    }
+}
+
+/// The key of the process that an event tells of.
+#[must_use]
+pub fn key(event: &Event<'_>) -> ProcessKey {
+    ProcessKey { tgid: event.header.tgid, start_time_ns: event.header.start_time_ns }
+}
+
+fn parent_key(identity: &sensor_common::record::Identity) -> ProcessKey {
+    ProcessKey { tgid: identity.parent_tgid, start_time_ns: identity.parent_start_time_ns }
+}

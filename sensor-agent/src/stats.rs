@@ -1,0 +1,86 @@
+//! What the pipeline counts, for those who look on from other threads.
+//!
+//! Only the pipeline's thread writes, so a plain load and store of a relaxed atomic is exact and no
+//! contended instruction is on the hot path.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use arc_swap::ArcSwap;
+use sensor_common::kind::{KIND_COUNT, Kind, RING_COUNT, Ring};
+
+use crate::state::cgroup::Cgroup;
+
+/// A number that one thread writes and others read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds; only the one writing thread may.
+    pub fn add(&self, count: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+    }
+
+    /// Sets.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Reads.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The pipeline's numbers.
+#[derive(Debug, Default)]
+pub struct Stats {
+    delivered: [Counter; KIND_COUNT],
+    /// Records that were not understood, by ring.
+    malformed: [Counter; RING_COUNT],
+    /// Records whose sequence numbers are missing, by ring: lost, as the kernel counts too.
+    pub missing: [Counter; RING_COUNT],
+    /// Nanoseconds from the start of the process to the first record; 0 before.
+    pub first_event_ns: Counter,
+    /// Processes in the table.
+    pub processes: Counter,
+    /// Processes dropped from a full table.
+    pub processes_evicted: Counter,
+    /// Events of processes that were not in the table.
+    pub processes_unknown: Counter,
+    /// Cgroups in the table.
+    pub cgroups: Counter,
+    /// Cgroups with a container.
+    pub containers: Counter,
+    /// Nanoseconds spent on decoding, enriching and matching.
+    pub busy_ns: Counter,
+    /// The cgroups themselves, as of the last second.
+    pub cgroup_list: ArcSwap<Vec<Arc<Cgroup>>>,
+}
+
+impl Stats {
+    /// Counts a record that was decoded and matched.
+    pub fn delivered(&self, kind: Kind) {
+        self.delivered[kind as usize].add(1);
+    }
+
+    /// Records of a kind that were decoded and matched.
+    #[must_use]
+    pub fn delivered_of(&self, kind: Kind) -> u64 {
+        self.delivered[kind as usize].get()
+    }
+
+    /// Counts a record that was not understood.
+    pub fn malformed(&self, ring: Ring) {
+        self.malformed[ring as usize].add(1);
+    }
+
+    /// Records of a ring that were not understood.
+    #[must_use]
+    pub fn malformed_of(&self, ring: Ring) -> u64 {
+        self.malformed[ring as usize].get()
+    }
+}

@@ -1,0 +1,157 @@
+//! What `Agent.Status` and the metrics show of the pipeline and the kernel side.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use prometheus_client::metrics::counter::Counter;
+use sensor_common::{counters::KindCounters, kind::Kind};
+use sensor_proto::v1;
+
+use crate::{
+    detection::timestamp,
+    kernel::{attach::HookStatus, counters::Counters},
+    metrics::{LiveSource, TableFill},
+    serve::StatusSource,
+    stats::Stats,
+};
+
+/// Everything that is asked for the agent's state.
+pub struct Live {
+    /// What the pipeline counts.
+    pub stats: Arc<Stats>,
+    /// What the kernel counts.
+    pub counters: Arc<Counters>,
+    /// What is attached.
+    pub hooks: Vec<HookStatus>,
+    /// What does not work here.
+    pub degraded: Vec<String>,
+    /// The name that detections carry.
+    pub hostname: Arc<str>,
+    /// When the agent started, in nanoseconds since 1970.
+    pub start_epoch_ns: u64,
+    /// Rule files.
+    pub rule_files: Vec<PathBuf>,
+    /// The enabled rules and the counts of their detections.
+    pub rules: Vec<(String, Counter)>,
+    /// Rules that are defined, enabled or not.
+    pub rules_defined: usize,
+    /// Bounds of the tables of processes and cgroups.
+    pub tables_max: (u64, u64),
+}
+
+impl Live {
+    fn counted(&self) -> Vec<(Kind, KindCounters)> {
+        match self.counters.kinds() {
+            Ok(counters) => Kind::ALL.into_iter().zip(counters).collect(),
+            Err(error) => {
+                tracing::warn!(%error, "the kernel's counters cannot be read");
+                Vec::new()
+            }
+        }
+    }
+
+    fn cgroups(&self) -> Vec<v1::CgroupCounters> {
+        let mut lost: BTreeMap<u64, BTreeMap<String, u64>> = BTreeMap::new();
+        for loss in self.counters.losses().unwrap_or_default() {
+            *lost.entry(loss.cgroup_id).or_default().entry(loss.kind.name().to_owned()).or_default() += loss.count;
+        }
+        let known = self.stats.cgroup_list.load();
+        let mut found: Vec<_> = known
+            .iter()
+            .map(|cgroup| v1::CgroupCounters {
+                cgroup_id: cgroup.id,
+                path: String::from_utf8_lossy(&cgroup.path).into_owned(),
+                container: cgroup.container.as_ref().map_or_else(String::new, |container| container.id.to_string()),
+                delivered: Kind::ALL
+                    .into_iter()
+                    .map(|kind| (kind.name().to_owned(), cgroup.delivered(kind)))
+                    .filter(|(_, count)| *count > 0)
+                    .collect(),
+                lost: lost.remove(&cgroup.id).unwrap_or_default(),
+            })
+            .collect();
+        found.extend(lost.into_iter().map(|(cgroup_id, lost)| v1::CgroupCounters { cgroup_id, lost, ..Default::default() }));
+        found
+    }
+
+    fn matches(&self) -> BTreeMap<String, u64> {
+        let counts = self.rules.iter().map(|(rule, counter)| (rule.clone(), counter.get()));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+impl StatusSource for Live {
+    fn status(&self) -> v1::StatusResponse {
+        v1::StatusResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            hostname: self.hostname.to_string(),
+            start_time: Some(timestamp(self.start_epoch_ns)),
+            start_to_first_event_ns: self.stats.first_event_ns.get(),
+            hooks: self
+                .hooks
+                .iter()
+                .map(|hook| v1::Hook {
+                    name: hook.name.clone(),
+                    attached: hook.attached,
+                    kinds: hook.kinds.iter().map(|kind| kind.name().to_owned()).collect(),
+                    reason: hook.reason.clone(),
+                })
+                .collect(),
+            kinds: self.kinds(),
+            cgroups: self.cgroups(),
+            rules: Some(v1::Rules {
+                loaded: u32::try_from(self.rules_defined).unwrap_or(u32::MAX),
+                enabled: u32::try_from(self.rules.len()).unwrap_or(u32::MAX),
+                files: self.rule_files.iter().map(|file| file.display().to_string()).collect(),
+                matches: self.matches(),
+            }),
+            state: Some(v1::State {
+                processes: self.stats.processes.get(),
+                containers: self.stats.containers.get(),
+                resident_bytes: resident_bytes(),
+            }),
+            subscribers: Vec::new(),
+            degraded: self.degraded.clone(),
+        }
+    }
+}
+
+impl LiveSource for Live {
+    fn kinds(&self) -> Vec<v1::KindCounters> {
+        self.counted()
+            .into_iter()
+            .map(|(kind, counted)| v1::KindCounters {
+                kind: kind.name().to_owned(),
+                seen: counted.seen,
+                filtered: counted.filtered,
+                sent: counted.sent,
+                truncated: counted.truncated,
+                delivered: self.stats.delivered_of(kind),
+                // A record that is not understood does not tell its kind: its ring's first kind has it.
+                malformed: if Kind::ALL.into_iter().find(|first| first.ring() == kind.ring()) == Some(kind) {
+                    self.stats.malformed_of(kind.ring())
+                } else {
+                    0
+                },
+                lost: BTreeMap::from([
+                    ("ring_full".to_owned(), counted.lost_ring_full),
+                    ("scratch_busy".to_owned(), counted.lost_scratch_busy),
+                ]),
+            })
+            .collect()
+    }
+
+    fn tables(&self) -> Vec<TableFill> {
+        vec![
+            TableFill { table: "processes", entries: self.stats.processes.get(), entries_max: self.tables_max.0 },
+            TableFill { table: "cgroups", entries: self.stats.cgroups.get(), entries_max: self.tables_max.1 },
+        ]
+    }
+}
+
+/// This process's resident memory, in bytes; 0 where /proc does not tell.
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()));
+    pages.unwrap_or(0) * rustix::param::page_size() as u64
+}

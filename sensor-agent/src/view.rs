@@ -1,0 +1,274 @@
+//! The fields of one event, as rules ask for them.
+//!
+//! A [`View`] binds a decoded event to what the state knows of its process; it computes a field when a
+//! rule asks for it, and nothing else. One file a family of fields. A field that the event does not have,
+//! or that this agent does not know, is `None`: rules then see no value, never a guess.
+
+mod arguments;
+mod container;
+mod evt;
+mod fd;
+mod names;
+mod process;
+#[cfg(test)]
+mod tests;
+mod user;
+
+use std::sync::Arc;
+
+use sensor_common::{
+    record::flags,
+    syscall::Call,
+};
+use sensor_rules::{
+    event::Value,
+    field::{EventType, Field, FieldArg, FieldRef},
+};
+
+use crate::{
+    clock::Clock,
+    event::{Body, Event},
+    state::{
+        self, State,
+        cgroup::Cgroup,
+        process::{Image, Process},
+    },
+};
+
+/// The event types that records become, looked up once.
+#[derive(Clone, Copy, Debug)]
+pub struct EventTypes {
+    execve: EventType,
+    execveat: EventType,
+    clone: EventType,
+    exit: EventType,
+    open: EventType,
+    openat: EventType,
+    openat2: EventType,
+    creat: EventType,
+    open_by_handle_at: EventType,
+    connect: EventType,
+    ptrace: EventType,
+}
+
+/// The table of event types lacks a name that the agent needs: a build fault.
+#[derive(Debug, thiserror::Error)]
+#[error("the rule language does not know the event type {0}")]
+pub struct UnknownEventType(&'static str);
+
+impl EventTypes {
+    /// Looks the types up.
+    ///
+    /// # Errors
+    /// When the rule language lacks one of them.
+    pub fn new() -> Result<Self, UnknownEventType> {
+        let of = |name: &'static str| EventType::from_name(name).ok_or(UnknownEventType(name));
+        Ok(Self {
+            execve: of("execve")?,
+            execveat: of("execveat")?,
+            clone: of("clone")?,
+            exit: of("procexit")?,
+            open: of("open")?,
+            openat: of("openat")?,
+            openat2: of("openat2")?,
+            creat: of("creat")?,
+            open_by_handle_at: of("open_by_handle_at")?,
+            connect: of("connect")?,
+            ptrace: of("ptrace")?,
+        })
+    }
+
+    /// The type of an event.
+    #[must_use]
+    pub fn of(&self, event: &Event<'_>) -> EventType {
+        match &event.body {
+            Body::Fork(_) => self.clone,
+            Body::Exec(exec) if exec.fixed.by_descriptor != 0 => self.execveat,
+            Body::Exec(_) => self.execve,
+            Body::Exit(_) => self.exit,
+            Body::Open(_) | Body::Connect(_) | Body::Ptrace(_) => self.of_call(event.call()).unwrap_or(self.openat),
+        }
+    }
+
+    /// The type that a call becomes.
+    #[must_use]
+    pub fn of_call(&self, call: Call) -> Option<EventType> {
+        Some(match call {
+            Call::None => return None,
+            Call::Open => self.open,
+            Call::OpenAt => self.openat,
+            Call::OpenAt2 => self.openat2,
+            Call::Creat => self.creat,
+            Call::OpenByHandleAt => self.open_by_handle_at,
+            Call::Connect | Call::SocketCall => self.connect,
+            Call::Ptrace => self.ptrace,
+        })
+    }
+}
+
+/// What every event of one run shares.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// See [`EventTypes`].
+    pub types: EventTypes,
+    /// See [`Clock`].
+    pub clock: Clock,
+    /// `evt.hostname`
+    pub hostname: Arc<str>,
+    /// When the agent started, in nanoseconds after boot.
+    pub start_ns: u64,
+}
+
+/// One event with all that is known around it.
+pub struct View<'a> {
+    pub(crate) event: &'a Event<'a>,
+    pub(crate) state: &'a State,
+    pub(crate) context: &'a Context,
+    pub(crate) process: Option<&'a Process>,
+    pub(crate) image: Option<&'a Image>,
+    pub(crate) cgroup: Option<Arc<Cgroup>>,
+    /// `evt.num`
+    number: u64,
+    event_type: EventType,
+}
+
+impl<'a> View<'a> {
+    /// The view of an event that the state has taken in.
+    #[must_use]
+    pub fn new(event: &'a Event<'a>, state: &'a State, context: &'a Context, number: u64) -> Self {
+        let process = state.processes.get(state::key(event));
+        // An exec is told as the program that it starts.
+        let image = process.map(|process| &**process.image_at(event.header.time_ns));
+        Self {
+            event,
+            state,
+            context,
+            process,
+            image,
+            cgroup: state.cgroup_of(event),
+            number,
+            event_type: context.types.of(event),
+        }
+    }
+
+    /// Nanoseconds since 1970.
+    #[must_use]
+    pub fn time_ns(&self) -> u64 {
+        self.context.clock.epoch_ns(self.event.header.time_ns)
+    }
+
+    /// The process itself (0), its parent (1), ..., each with the program that it ran at the time.
+    pub(crate) fn lineage(&self, level: u32) -> Option<(&'a Process, &'a Image)> {
+        let own = self.process?;
+        let process = match level.checked_sub(1) {
+            None => own,
+            Some(above) => self.state.processes.ancestors(own).nth(above as usize)?,
+        };
+        Some((process, &**process.image_at(self.event.header.time_ns)))
+    }
+
+    /// The call's result: negative is a negated `errno`.
+    pub(crate) fn result(&self) -> i64 {
+        match &self.event.body {
+            Body::Open(open) => open.fixed.result,
+            Body::Connect(connect) => connect.fixed.result,
+            Body::Ptrace(ptrace) => ptrace.result,
+            Body::Fork(_) | Body::Exec(_) | Body::Exit(_) => 0,
+        }
+    }
+
+    /// What is known to be incomplete, as `field: reason`.
+    #[must_use]
+    pub fn incomplete(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut note = |wanted: u32, what: &str| {
+            if self.event.has(wanted) {
+                found.push(what.to_owned());
+            }
+        };
+        note(flags::PATH_TRUNCATED, "path: truncated");
+        note(flags::FILE_RACED, "fd.name: the descriptor changed before it could be read");
+        note(flags::GIVEN_UNREADABLE, "fd.nameraw: unreadable");
+        note(flags::GIVEN_TRUNCATED, "fd.nameraw: truncated");
+        note(flags::ADDRESS_FROM_CALLER, "fd.name: the address is what the caller gave");
+        note(flags::TAIL_FULL, "record: too long");
+        match self.image {
+            None => found.push("proc: unknown process".into()),
+            Some(image) => {
+                if image.is_partial {
+                    found.push("proc.exepath: the start of the program was not seen".into());
+                }
+                if image.flags & flags::ARGV_TRUNCATED != 0 {
+                    found.push(format!("proc.cmdline: truncated, {} bytes in all", image.argv_len));
+                }
+                if image.flags & flags::ARGV_UNREADABLE != 0 {
+                    found.push("proc.cmdline: unreadable".into());
+                }
+                if image.flags & flags::CWD_TRUNCATED != 0 {
+                    found.push("proc.cwd: truncated".into());
+                }
+            }
+        }
+        found
+    }
+}
+
+impl sensor_rules::event::Event for View<'_> {
+    fn event_type(&self) -> EventType {
+        self.event_type
+    }
+
+    fn value<'b>(&'b self, field: &FieldRef, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
+        self.process_value(field.field, &field.arg, buf)
+    }
+
+    fn ancestor_count(&self) -> u32 {
+        let count = self.process.map_or(0, |own| self.state.processes.ancestors(own).count());
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    fn is_incomplete(&self, field: &FieldRef) -> bool {
+        let of_image = |wanted| self.image.is_none_or(|image| image.is_partial || image.flags & wanted != 0);
+        match field.field {
+            Field::ProcCmdline | Field::ProcArgs | Field::ProcExeline | Field::ProcExe => {
+                of_image(flags::ARGV_TRUNCATED | flags::ARGV_UNREADABLE)
+            }
+            Field::ProcExepath => of_image(flags::PATH_TRUNCATED),
+            Field::ProcCwd => of_image(flags::CWD_TRUNCATED),
+            Field::ProcName => self.image.is_none(),
+            Field::FdName | Field::FdDirectory | Field::FdFilename | Field::FsPathName => {
+                self.event.has(flags::PATH_TRUNCATED | flags::FILE_RACED | flags::ADDRESS_FROM_CALLER)
+            }
+            Field::FdNameraw | Field::FsPathNameraw => {
+                self.event.has(flags::GIVEN_TRUNCATED | flags::GIVEN_UNREADABLE)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The argument as an index.
+fn index(arg: &FieldArg) -> Option<u32> {
+    match arg {
+        FieldArg::Index(index) => Some(*index),
+        FieldArg::None | FieldArg::Key(_) => None,
+    }
+}
+
+/// Text, where there is any.
+fn text(bytes: &[u8]) -> Option<Value<'_>> {
+    (!bytes.is_empty()).then_some(Value::Text(bytes))
+}
+
+/// Composes text in `buf`.
+fn write<'b>(buf: &'b mut Vec<u8>, arguments: std::fmt::Arguments<'_>) -> Option<Value<'b>> {
+    use std::io::Write as _;
+    // Writing to a vector does not fail.
+    buf.write_fmt(arguments).ok()?;
+    Some(Value::Text(buf))
+}
+
+/// A number of nanoseconds as the language has it.
+fn nanoseconds(value: u64) -> Value<'static> {
+    Value::Int(i64::try_from(value).unwrap_or(i64::MAX))
+}

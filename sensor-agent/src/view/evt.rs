@@ -1,0 +1,91 @@
+//! `evt.*`.
+
+use std::fmt::Write as _;
+
+use jiff::{Timestamp, tz::TimeZone};
+use sensor_rules::{
+    event::Value,
+    field::{Field, FieldArg},
+};
+
+use super::{View, names, nanoseconds, write};
+use crate::event::Body;
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+impl View<'_> {
+    pub(super) fn evt_value<'b>(&'b self, field: Field, arg: &FieldArg, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
+        let time_ns = self.time_ns();
+        let since_start = || self.event.header.time_ns.saturating_sub(self.context.start_ns);
+        match field {
+            Field::EvtNum => Some(Value::Uint(self.number)),
+            Field::EvtType | Field::SyscallType => {
+                // The end of a process is no system call.
+                let is_call = field == Field::EvtType || !matches!(self.event.body, Body::Exit(_));
+                is_call.then(|| Value::Text(self.event_type.name().as_bytes()))
+            }
+            Field::EvtTypeIs => match arg {
+                FieldArg::Key(name) => Some(Value::Uint(u64::from(self.event_type.name() == name.as_str()))),
+                FieldArg::None | FieldArg::Index(_) => None,
+            },
+            Field::EvtDir => Some(Value::Text(b"<")),
+            Field::EvtCategory => Some(Value::Text(self.category().as_bytes())),
+            Field::EvtCpu => Some(Value::Int(i64::from(self.event.header.cpu))),
+            Field::EvtSource => Some(Value::Text(b"syscall")),
+            Field::EvtHostname => Some(Value::Text(self.context.hostname.as_bytes())),
+            Field::EvtIsAsync | Field::EvtIsIo | Field::EvtIsIoRead | Field::EvtIsIoWrite | Field::EvtIsWait
+            | Field::EvtIsSyslog => Some(Value::Bool(false)),
+            Field::EvtCount | Field::EvtCountExit => Some(Value::Uint(1)),
+            Field::EvtCountError => Some(Value::Uint(u64::from(self.result() < 0))),
+            Field::EvtRawtime => Some(nanoseconds(time_ns)),
+            Field::EvtRawtimeS => Some(nanoseconds(time_ns / SECOND_NS)),
+            Field::EvtRawtimeNs => Some(nanoseconds(time_ns % SECOND_NS)),
+            Field::EvtReltime => Some(nanoseconds(since_start())),
+            Field::EvtReltimeS => Some(nanoseconds(since_start() / SECOND_NS)),
+            Field::EvtReltimeNs => Some(nanoseconds(since_start() % SECOND_NS)),
+            Field::EvtTime | Field::EvtOutputtime => time(time_ns, "%H:%M:%S.%9f", buf),
+            Field::EvtTimeS => time(time_ns, "%H:%M:%S", buf),
+            Field::EvtTimeIso8601 => time(time_ns, "%Y-%m-%dT%H:%M:%S.%9f+0000", buf),
+            Field::EvtDatetime => time(time_ns, "%Y-%m-%d %H:%M:%S.%9f", buf),
+            Field::EvtDatetimeS => time(time_ns, "%Y-%m-%d %H:%M:%S", buf),
+            Field::EvtRawres => Some(Value::Int(self.result())),
+            Field::EvtFailed => Some(Value::Bool(self.result() < 0)),
+            Field::EvtRes => match self.result() {
+                0.. => Some(Value::Text(b"SUCCESS")),
+                errno => match names::errno(errno.unsigned_abs()) {
+                    Some(name) => Some(Value::Text(name.as_bytes())),
+                    None => write(buf, format_args!("{errno}")),
+                },
+            },
+            Field::EvtArgs | Field::EvtInfo => self.all_arguments(buf),
+            Field::EvtArg => self.argument_text(arg, buf),
+            Field::EvtRawarg => self.argument_raw(arg),
+            Field::EvtAbspath => self.fd_value(Field::FdName, buf),
+            Field::EvtIsOpenRead | Field::EvtIsOpenWrite | Field::EvtIsOpenExec | Field::EvtIsOpenCreate => {
+                self.open_class(field)
+            }
+            _ => self.other_value(field, buf),
+        }
+    }
+
+    fn other_value<'b>(&'b self, field: Field, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
+        self.user_value(field).or_else(|| self.container_value(field)).or_else(|| self.fd_value(field, buf))
+    }
+
+    fn category(&self) -> &'static str {
+        match self.event.body {
+            Body::Open(_) => "file",
+            Body::Connect(_) => "net",
+            Body::Fork(_) | Body::Exec(_) | Body::Exit(_) | Body::Ptrace(_) => "process",
+        }
+    }
+}
+
+/// Wall-clock time in UTC, so that hosts in different zones can be compared.
+fn time<'b>(time_ns: u64, format: &str, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
+    let zoned = Timestamp::from_nanosecond(i128::from(time_ns)).ok()?.to_zoned(TimeZone::UTC);
+    let mut text = String::new();
+    write!(text, "{}", zoned.strftime(format)).ok()?;
+    buf.extend_from_slice(text.as_bytes());
+    Some(Value::Text(buf))
+}

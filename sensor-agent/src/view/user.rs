@@ -1,0 +1,61 @@
+//! `user.*` and `group.*`.
+//!
+//! Names come from the host's files; inside a container an id may mean somebody else, so there only root
+//! has a name.
+
+use sensor_rules::{event::Value, field::Field};
+
+use super::{View, text};
+use crate::state::users::User;
+
+/// What Falco's rules compare with when a name is not known.
+const UNKNOWN: &[u8] = b"<NA>";
+
+impl View<'_> {
+    pub(super) fn user_value(&self, field: Field) -> Option<Value<'_>> {
+        let uid = self.process.map_or(self.event.header.uid, |process| process.identity.euid);
+        let gid = self.process.map_or(self.event.header.gid, |process| process.identity.egid);
+        match field {
+            Field::UserUid => Some(Value::Uint(u64::from(uid))),
+            Field::GroupGid => Some(Value::Uint(u64::from(gid))),
+            Field::UserName => Some(Value::Text(self.user_name(uid))),
+            Field::GroupName => Some(Value::Text(self.group_name(gid))),
+            Field::UserHomedir => text(&self.host_user(uid)?.home),
+            Field::UserShell => text(&self.host_user(uid)?.shell),
+            Field::UserLoginuid => Some(Value::Int(self.login_uid()?.map_or(-1, i64::from))),
+            Field::UserLoginname => {
+                Some(Value::Text(self.login_uid()?.map_or(UNKNOWN, |uid| self.user_name(uid))))
+            }
+            _ => None,
+        }
+    }
+
+    /// The audit user id; `None` inside when it was never set.
+    #[expect(clippy::option_option, reason = "an unknown process, and a known one that never logged in")]
+    fn login_uid(&self) -> Option<Option<u32>> {
+        let uid = self.process?.identity.loginuid;
+        Some((uid != u32::MAX).then_some(uid))
+    }
+
+    fn is_in_container(&self) -> bool {
+        self.cgroup.as_ref().is_some_and(|cgroup| cgroup.container.is_some())
+    }
+
+    fn host_user(&self, uid: u32) -> Option<&User> {
+        if self.is_in_container() { None } else { self.state.users.user(uid) }
+    }
+
+    fn user_name(&self, uid: u32) -> &[u8] {
+        if self.is_in_container() {
+            return if uid == 0 { b"root" } else { UNKNOWN };
+        }
+        self.state.users.user_name(uid).unwrap_or(UNKNOWN)
+    }
+
+    fn group_name(&self, gid: u32) -> &[u8] {
+        if self.is_in_container() {
+            return if gid == 0 { b"root" } else { UNKNOWN };
+        }
+        self.state.users.group_name(gid).unwrap_or(UNKNOWN)
+    }
+}
