@@ -94,7 +94,9 @@ impl Operand {
             Self::Ancestors(field) => visit(FieldRef::plain(*field)),
             Self::Text(_) | Self::Number(_) => {}
             Self::List(items) | Self::Call(_, items, _) => {
-                items.iter().for_each(|item| item.for_each_field(visit));
+                for item in items {
+                    item.for_each_field(visit);
+                }
             }
         }
     }
@@ -188,15 +190,13 @@ impl Graph {
     }
 
     pub(crate) fn add_test(&mut self, test: Test) -> NodeId {
-        let id = match self.test_ids.get(&test) {
-            Some(id) => *id,
-            None => {
-                let id = TestId(position(self.tests.len()));
-                self.tests.push(test.clone());
-                self.test_ids.insert(test, id);
-                id
-            }
-        };
+        let known = self.test_ids.get(&test).copied();
+        let id = known.unwrap_or_else(|| {
+            let id = TestId(position(self.tests.len()));
+            self.tests.push(test.clone());
+            self.test_ids.insert(test, id);
+            id
+        });
         self.add(Node::Test(id))
     }
 
