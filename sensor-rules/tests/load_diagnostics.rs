@@ -224,21 +224,21 @@ fn structure() {
 fn not_yaml() {
     check(
         "- rule: a\n  desc: b: c\n",
-        &expect![[r#"
-        error[LOAD_ERR_YAML_PARSE]: mapping values are not allowed in this context
-         --> rules.yaml:2:10
-          |
-        2 |   desc: b: c
-          |          ^
-    "#]],
+        &expect![[r"
+            error[LOAD_ERR_YAML_PARSE]: mapping values are not allowed in this context
+             --> rules.yaml:2:10
+              |
+            2 |   desc: b: c
+              |          ^
+        "]],
     );
-    let mut loader = Loader::new(LoadOptions::default());
-    loader.add_file("rules.yaml", b"- rule: \xff\n");
-    let loaded = loader.finish();
+    let mut files = Loader::new(LoadOptions::default());
+    files.add_file("rules.yaml", b"- rule: \xff\n");
+    let loaded = files.finish();
     let shown = render(&diagnostics(&loaded)[0], &loaded.sources, Style::Plain);
-    expect![[r#"
+    expect![[r"
         error[LOAD_ERR_YAML_PARSE]: not UTF-8: byte 8 of the file is not part of a character
-        --> rules.yaml"#]]
+        --> rules.yaml"]]
     .assert_eq(&shown);
 }
 

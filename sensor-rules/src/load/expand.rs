@@ -11,7 +11,7 @@ use memchr::memmem::Finder;
 
 use super::collect::Collector;
 use super::item::{ListItem, Word};
-use super::limits::{CONDITION_BYTES_MAX, LIST_ENTRIES_MAX};
+use super::limits::{CONDITION_BYTES_MAX, LIST_BYTES_MAX, LIST_ENTRIES_MAX};
 use super::result::{ErrorCode, LoadError};
 use super::source::Text;
 
@@ -37,11 +37,13 @@ impl Lists {
     /// Writes out every list. An item that names an earlier list is replaced by that list's items, one level deep.
     pub(crate) fn new(collector: &Collector) -> Result<Self, LoadError> {
         let mut nested = Vec::new();
-        let mut entries = 0;
+        let mut budget = Budget {
+            entries: LIST_ENTRIES_MAX,
+            bytes: LIST_BYTES_MAX,
+        };
         let mut lists = Vec::with_capacity(collector.lists.len());
         for list in collector.lists.iter() {
-            let (text, count) = write_out(list, collector, &mut nested, LIST_ENTRIES_MAX - entries)?;
-            entries += count;
+            let (text, count) = write_out(list, collector, &mut nested, &mut budget)?;
             let finder = Finder::new(list.name.as_bytes()).into_owned();
             let (name_len, text) = (list.name.len(), Arc::new(text));
             lists.push(List {
@@ -79,37 +81,41 @@ impl Lists {
     }
 }
 
+/// What all lists together may still take.
+struct Budget {
+    entries: usize,
+    bytes: usize,
+}
+
 /// A list's text and how many entries it has.
 fn write_out(
     list: &ListItem,
     collector: &Collector,
     nested: &mut Vec<usize>,
-    entries_max: usize,
+    budget: &mut Budget,
 ) -> Result<(Text, usize), LoadError> {
     let mut text = Text::default();
     let mut count = 0;
     for item in &list.items {
-        let inner = collector
-            .lists
-            .position(&item.text)
-            .and_then(|at| Some((at, collector.lists.get(&item.text)?)));
-        match inner.filter(|(_, inner)| inner.order.index < list.order.visibility) {
-            Some((at, inner)) => {
-                nested.push(at);
-                inner.items.iter().for_each(|word| push_item(&mut text, word));
-                count += inner.items.len();
-            }
-            None => {
-                push_item(&mut text, item);
-                count += 1;
-            }
+        let inner = collector.lists.position(&item.text);
+        let inner = inner.and_then(|at| Some((at, collector.lists.at(at)?)));
+        if let Some((at, inner)) = inner.filter(|(_, inner)| inner.order.index < list.order.visibility) {
+            nested.push(at);
+            inner.items.iter().for_each(|word| push_item(&mut text, word));
+            count += inner.items.len();
+        } else {
+            push_item(&mut text, item);
+            count += 1;
         }
-        if count > entries_max {
-            let message =
-                format!("lists hold more than {LIST_ENTRIES_MAX} items, lists inside lists written out");
+        if count > budget.entries || text.as_str().len() > budget.bytes {
+            let message = format!(
+                "lists hold more than {LIST_ENTRIES_MAX} items or {LIST_BYTES_MAX} bytes, lists inside lists written out"
+            );
             return Err(LoadError::new(ErrorCode::Validate, message, &list.context));
         }
     }
+    budget.entries -= count;
+    budget.bytes -= text.as_str().len();
     Ok((text, count))
 }
 
