@@ -103,16 +103,17 @@ impl Dissection {
         self.parts.push(Part::new(expr, catalogue, depth, is_conjunct)?);
         let deeper = depth + 1;
         match expr {
-            Expr::And(children) => {
-                children.iter().try_for_each(|child| self.add(child, catalogue, deeper, is_conjunct))
-            }
-            Expr::Or(children) => {
-                children.iter().try_for_each(|child| self.add(child, catalogue, deeper, false))
-            }
+            Expr::And(children) => children
+                .iter()
+                .try_for_each(|child| self.add(child, catalogue, deeper, is_conjunct)),
+            Expr::Or(children) => children
+                .iter()
+                .try_for_each(|child| self.add(child, catalogue, deeper, false)),
             Expr::Not(child) => self.add(child, catalogue, deeper, false),
-            Expr::Macro(reference) => {
-                reference.body.as_ref().map_or(Ok(()), |body| self.add(body, catalogue, deeper, false))
-            }
+            Expr::Macro(reference) => reference
+                .body
+                .as_ref()
+                .map_or(Ok(()), |body| self.add(body, catalogue, deeper, false)),
             Expr::Exception(exception) => self.add(&exception.body, catalogue, deeper, false),
             Expr::Check(_) => Ok(()),
         }
@@ -252,13 +253,22 @@ pub fn explain(
         text: part.text.clone(),
         values: part.values(event),
     });
-    Ok(Explanation { lines: lines.collect() })
+    Ok(Explanation {
+        lines: lines.collect(),
+    })
 }
 
 impl Part {
     fn values(&self, event: &impl Event) -> Vec<FieldValue> {
-        let cut = self.incomplete_matters.iter().filter(|field| event.is_incomplete(field));
-        self.reads.iter().chain(cut).flat_map(|field| values(field, event)).collect()
+        let cut = self
+            .incomplete_matters
+            .iter()
+            .filter(|field| event.is_incomplete(field));
+        self.reads
+            .iter()
+            .chain(cut)
+            .flat_map(|field| values(field, event))
+            .collect()
     }
 }
 
@@ -266,7 +276,9 @@ impl Part {
 fn values(field: &FieldRef, event: &impl Event) -> Vec<FieldValue> {
     if is_every_ancestor(field) && event.ancestor_count() > 0 {
         let indexes = 1..=event.ancestor_count().min(ANCESTORS_MAX);
-        return indexes.map(|index| value(&FieldRef::indexed(field.field, index), event)).collect();
+        return indexes
+            .map(|index| value(&FieldRef::indexed(field.field, index), event))
+            .collect();
     }
     vec![value(field, event)]
 }
@@ -274,7 +286,9 @@ fn values(field: &FieldRef, event: &impl Event) -> Vec<FieldValue> {
 fn value(field: &FieldRef, event: &impl Event) -> FieldValue {
     FieldValue {
         field: field.to_string(),
-        value: event.value(field, &mut Vec::new()).map(|value| show::value(&value)),
+        value: event
+            .value(field, &mut Vec::new())
+            .map(|value| show::value(&value)),
         is_incomplete: event.is_incomplete(field),
     }
 }
@@ -283,7 +297,13 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in &self.lines {
             let indent = 2 * line.depth;
-            write!(f, "{:<8}{:indent$}{}", line.truth.name(), "", show::shorten(&line.text))?;
+            write!(
+                f,
+                "{:<8}{:indent$}{}",
+                line.truth.name(),
+                "",
+                show::shorten(&line.text)
+            )?;
             for (position, value) in line.values.iter().enumerate() {
                 f.write_str(if position == 0 { "  <- " } else { ", " })?;
                 match &value.value {

@@ -38,7 +38,7 @@ use crate::error::ConditionError;
 use crate::explain::Dissection;
 use crate::field::Catalogue;
 
-pub use coverage::{Coverage, PartCoverage};
+pub use coverage::Coverage;
 pub use event::{EventError, OwnedValue, TableEvent};
 pub use file::{Case, TestFile, TestFileError};
 pub use report::{CaseResult, Report};
@@ -71,8 +71,11 @@ pub fn run(files: &[TestFile], rules: &RuleSet, catalogue: &Catalogue) -> Result
     let mut scratch = Scratch::new();
     let mut tested: BTreeMap<RuleId, Coverage> = BTreeMap::new();
     for (position, rule) in (0_u32..).zip(rules.rules()) {
-        let dissection = Dissection::new(&rule.condition, catalogue)
-            .map_err(|errors| RunError::Condition { rule: rule.name.to_string(), errors })?;
+        let dissection =
+            Dissection::new(&rule.condition, catalogue).map_err(|errors| RunError::Condition {
+                rule: rule.name.to_string(),
+                errors,
+            })?;
         tested.insert(RuleId(position), Coverage::new(rule.name.as_str(), dissection));
     }
     let mut cases = Vec::new();
@@ -83,9 +86,16 @@ pub fn run(files: &[TestFile], rules: &RuleSet, catalogue: &Catalogue) -> Result
         for coverage in tested.values_mut().filter(|coverage| coverage.rule == case.rule) {
             coverage.add(&case.event, got.contains(&case.rule), &mut scratch);
         }
-        cases.push(CaseResult::new(case, got, rules.rules().iter().any(|rule| rule.name == case.rule)));
+        cases.push(CaseResult::new(
+            case,
+            got,
+            rules.rules().iter().any(|rule| rule.name == case.rule),
+        ));
     }
-    Ok(Report { cases, coverage: tested.into_values().collect() })
+    Ok(Report {
+        cases,
+        coverage: tested.into_values().collect(),
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,11 @@
 //! Falco's own rule files, unmodified: they load without a word, and each rule matches what it is for.
 //!
 //! The files are not part of the project; where they are missing, the tests say so and pass.
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails; figures go to the test's output"
+)]
 
 #[path = "support/rule_files.rs"]
 mod rule_files;
@@ -11,17 +16,17 @@ const FILES: [&str; 2] = ["falco_rules.yaml", "falco-incubating_rules.yaml"];
 
 /// `falco-rules` in `$SENSOR_SHARED`, or in a folder `shared` beside the repository or beside what holds its worktrees.
 fn files() -> Option<Vec<PathBuf>> {
-    let shared = match std::env::var_os("SENSOR_SHARED") {
-        Some(shared) => Some(PathBuf::from(shared)),
-        None => {
-            let above = rule_files::repository().ancestors().skip(1).take(2);
-            above.map(|above| above.join("shared")).find(|shared| shared.is_dir())
-        }
-    };
-    let found: Option<Vec<PathBuf>> = shared.map(|shared| FILES.map(|file| shared.join("falco-rules").join(file)).to_vec());
-    let found = found.filter(|files| files.iter().all(|file| file.is_file()));
+    let above = rule_files::repository().ancestors().skip(1).take(2);
+    let named = std::env::var_os("SENSOR_SHARED").map(PathBuf::from);
+    let shared = named.or_else(|| {
+        above
+            .map(|above| above.join("shared"))
+            .find(|shared| shared.is_dir())
+    });
+    let files = shared.map(|shared| FILES.map(|file| shared.join("falco-rules").join(file)).to_vec());
+    let found = files.filter(|files| files.iter().all(|file| file.is_file()));
     if found.is_none() {
-        println!("skip: no Falco rule files on this machine; set SENSOR_SHARED to the folder that holds falco-rules");
+        println!("skip: no Falco rule files; set SENSOR_SHARED to the folder that holds falco-rules");
     }
     found
 }
@@ -30,7 +35,11 @@ fn files() -> Option<Vec<PathBuf>> {
 fn both_files_load_alone_without_a_warning() {
     for file in files().unwrap_or_default() {
         let loaded = rule_files::load(std::slice::from_ref(&file));
-        let warnings: Vec<_> = loaded.results.iter().flat_map(|result| &result.warnings).collect();
+        let warnings: Vec<_> = loaded
+            .results
+            .iter()
+            .flat_map(|result| &result.warnings)
+            .collect();
         assert!(warnings.is_empty(), "{}: {warnings:?}", file.display());
         assert!(loaded.rule_set.is_some(), "{}", file.display());
     }

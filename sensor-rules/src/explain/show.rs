@@ -31,7 +31,11 @@ pub(super) fn shorten(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_plain) && text.chars().nth(SHOWN_CHARS_MAX).is_none() {
         return Cow::Borrowed(text);
     }
-    let mut shown: String = text.chars().filter(|char| is_plain(*char)).take(SHOWN_CHARS_MAX).collect();
+    let mut shown: String = text
+        .chars()
+        .filter(|char| is_plain(*char))
+        .take(SHOWN_CHARS_MAX)
+        .collect();
     shown.push('…');
     Cow::Owned(shown)
 }

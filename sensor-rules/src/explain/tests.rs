@@ -1,3 +1,5 @@
+use std::fmt::Write;
+
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -24,7 +26,9 @@ const RULES: &str = r#"
 fn event(fields: &[(&str, &str)], incomplete: &[&str]) -> TableEvent {
     let catalogue = Catalogue::new();
     let event = TableEvent::new(&catalogue, fields.iter().copied(), &[]).unwrap();
-    event.with_incomplete(&catalogue, incomplete.iter().copied()).unwrap()
+    event
+        .with_incomplete(&catalogue, incomplete.iter().copied())
+        .unwrap()
 }
 
 fn check_explanation(event: &TableEvent, expected: &Expect) {
@@ -48,7 +52,9 @@ fn a_rule_that_matches() {
         ],
         &[],
     );
-    check_explanation(&event, &expect![[r#"
+    check_explanation(
+        &event,
+        &expect![[r#"
         true    and
         true      and
         true        evt.type = execve  <- evt.type is "execve"
@@ -62,14 +68,24 @@ fn a_rule_that_matches() {
         true      not exception known
         false       exception known
         false         proc.exepath startswith oneof (/usr/sbin/cron, /opt)  <- proc.exepath is "/bin/bash"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_excused_event_and_missing_values() {
-    let event =
-        event(&[("evt.type", "execve"), ("proc.name", "sh"), ("proc.exepath", "/opt/agent"), ("fd.sip", "1.2.3.4")], &[]);
-    check_explanation(&event, &expect![[r#"
+    let event = event(
+        &[
+            ("evt.type", "execve"),
+            ("proc.name", "sh"),
+            ("proc.exepath", "/opt/agent"),
+            ("fd.sip", "1.2.3.4"),
+        ],
+        &[],
+    );
+    check_explanation(
+        &event,
+        &expect![[r#"
         false   and
         false     and
         true        evt.type = execve  <- evt.type is "execve"
@@ -83,16 +99,24 @@ fn an_excused_event_and_missing_values() {
         false     not exception known
         true        exception known
         true          proc.exepath startswith oneof (/usr/sbin/cron, /opt)  <- proc.exepath is "/opt/agent"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_incomplete_value_excuses_nothing() {
     let event = event(
-        &[("evt.type", "execve"), ("container.id", "3ad7"), ("proc.name", "sh"), ("proc.exepath", "/opt/agent")],
+        &[
+            ("evt.type", "execve"),
+            ("container.id", "3ad7"),
+            ("proc.name", "sh"),
+            ("proc.exepath", "/opt/agent"),
+        ],
         &["proc.exepath"],
     );
-    check_explanation(&event, &expect![[r#"
+    check_explanation(
+        &event,
+        &expect![[r#"
         true    and
         true      and
         true        evt.type = execve  <- evt.type is "execve"
@@ -106,7 +130,8 @@ fn an_incomplete_value_excuses_nothing() {
         true      not exception known
         false       exception known  <- proc.exepath is "/opt/agent" (incomplete)
         true          proc.exepath startswith oneof (/usr/sbin/cron, /opt)  <- proc.exepath is "/opt/agent" (incomplete)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -114,13 +139,29 @@ fn the_whole_is_what_the_engine_says() {
     let mut loader = Loader::new(LoadOptions::default());
     loader.add_file("test.yaml", RULES.as_bytes());
     let rules = loader.finish().rule_set.unwrap();
-    for (name, id, exe) in [("sh", "host", "/bin/sh"), ("sh", "3ad7", "/bin/sh"), ("sh", "3ad7", "/opt/sh"), ("vi", "3ad7", "/vi")] {
-        let event =
-            event(&[("evt.type", "execve"), ("proc.name", name), ("container.id", id), ("proc.exepath", exe)], &[]);
+    for (name, id, exe) in [
+        ("sh", "host", "/bin/sh"),
+        ("sh", "3ad7", "/bin/sh"),
+        ("sh", "3ad7", "/opt/sh"),
+        ("vi", "3ad7", "/vi"),
+    ] {
+        let event = event(
+            &[
+                ("evt.type", "execve"),
+                ("proc.name", name),
+                ("container.id", id),
+                ("proc.exepath", exe),
+            ],
+            &[],
+        );
         let mut matched = false;
         rules.evaluate(&event, &mut Scratch::new(), |_| matched = true);
         let explanation = explain(&rules.rules()[0].condition, &Catalogue::new(), &event).unwrap();
-        assert_eq!(explanation.lines[0].truth == Truth::True, matched, "{name} {id} {exe}");
+        assert_eq!(
+            explanation.lines[0].truth == Truth::True,
+            matched,
+            "{name} {id} {exe}"
+        );
     }
 }
 
@@ -128,14 +169,23 @@ fn the_whole_is_what_the_engine_says() {
 fn macros_that_double_end() {
     let mut rules = "- macro: m0\n  condition: (proc.name = a)\n".to_owned();
     for level in 1..14 {
-        rules += &format!("- macro: m{level}\n  condition: (m{0} or not m{0})\n", level - 1);
+        let below = level - 1;
+        writeln!(
+            rules,
+            "- macro: m{level}\n  condition: (m{below} or not m{below})"
+        )
+        .unwrap();
     }
     rules += "- rule: R\n  desc: d\n  condition: evt.type = open and m13\n  output: o\n  priority: INFO\n";
     let mut loader = Loader::new(LoadOptions::default());
     let result = loader.add_file("test.yaml", rules.as_bytes());
     assert!(result.is_ok(), "{:?}", result.errors);
     let rules = loader.finish().rule_set.unwrap();
-    let explanation =
-        explain(&rules.rules()[0].condition, &Catalogue::new(), &event(&[("evt.type", "open")], &[])).unwrap();
+    let explanation = explain(
+        &rules.rules()[0].condition,
+        &Catalogue::new(),
+        &event(&[("evt.type", "open")], &[]),
+    )
+    .unwrap();
     assert_eq!(explanation.lines.len(), PARTS_MAX);
 }

@@ -139,28 +139,35 @@ impl TableEvent {
     }
 
     fn derive(&mut self) {
-        self.copy(FieldRef::plain(Field::EvtType), FieldRef::plain(Field::SyscallType));
-        self.values.entry(FieldRef::plain(Field::EvtNum)).or_insert(OwnedValue::Uint(1));
-        self.values.entry(FieldRef::plain(Field::EvtDir)).or_insert_with(|| OwnedValue::Text(b"<".to_vec()));
+        self.copy(
+            &FieldRef::plain(Field::EvtType),
+            FieldRef::plain(Field::SyscallType),
+        );
+        self.values
+            .entry(FieldRef::plain(Field::EvtNum))
+            .or_insert(OwnedValue::Uint(1));
+        self.values
+            .entry(FieldRef::plain(Field::EvtDir))
+            .or_insert_with(|| OwnedValue::Text(b"<".to_vec()));
         for (kin, own, parent) in KINSHIP {
-            self.copy(FieldRef::plain(own), FieldRef::indexed(kin, 0));
-            self.copy(FieldRef::plain(parent), FieldRef::indexed(kin, 1));
-            self.copy(FieldRef::indexed(kin, 1), FieldRef::plain(parent));
+            self.copy(&FieldRef::plain(own), FieldRef::indexed(kin, 0));
+            self.copy(&FieldRef::plain(parent), FieldRef::indexed(kin, 1));
+            self.copy(&FieldRef::indexed(kin, 1), FieldRef::plain(parent));
             if self.values.contains_key(&FieldRef::indexed(kin, 1)) {
                 self.ancestor_count = self.ancestor_count.max(1);
             }
         }
         if self.event_type.name() == "connect" {
             for (one, other) in CLIENT {
-                self.copy(FieldRef::plain(one), FieldRef::plain(other));
-                self.copy(FieldRef::plain(other), FieldRef::plain(one));
+                self.copy(&FieldRef::plain(one), FieldRef::plain(other));
+                self.copy(&FieldRef::plain(other), FieldRef::plain(one));
             }
         }
     }
 
     /// Gives `to` the value of `from`, unless it has one.
-    fn copy(&mut self, from: FieldRef, to: FieldRef) {
-        if let Some(value) = self.values.get(&from).cloned() {
+    fn copy(&mut self, from: &FieldRef, to: FieldRef) {
+        if let Some(value) = self.values.get(from).cloned() {
             self.values.entry(to).or_insert(value);
         }
     }
@@ -237,10 +244,16 @@ fn resolve(catalogue: &Catalogue, text: &str) -> Result<FieldRef, FieldError> {
 fn parse_field(catalogue: &Catalogue, name: &str, text: &str) -> Result<(FieldRef, OwnedValue), EventError> {
     let field = resolve(catalogue, name)?;
     if field.field.endpoints().is_some() {
-        return Err(EventError::NoValue(field.field.info().name, "that of the client and that of the server"));
+        return Err(EventError::NoValue(
+            field.field.info().name,
+            "that of the client and that of the server",
+        ));
     }
     if field.field.asked_as() != field.field {
-        return Err(EventError::NoValue(field.field.info().name, field.field.asked_as().info().name));
+        return Err(EventError::NoValue(
+            field.field.info().name,
+            field.field.asked_as().info().name,
+        ));
     }
     if field.field.info().flags.has(FieldFlag::TableOnly) {
         return Err(FieldError::Unknown(name.into()).into());
@@ -248,12 +261,18 @@ fn parse_field(catalogue: &Catalogue, name: &str, text: &str) -> Result<(FieldRe
     let value_type = field.value_type();
     let value = if field.is_list() {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-        items.map(|item| OwnedValue::parse(value_type, item)).collect::<Option<Vec<_>>>().map(OwnedValue::List)
+        items
+            .map(|item| OwnedValue::parse(value_type, item))
+            .collect::<Option<Vec<_>>>()
+            .map(OwnedValue::List)
     } else {
         OwnedValue::parse(value_type, text)
     };
     let wanted = value_type.name();
-    let value =
-        value.ok_or_else(|| EventError::Type { field: name.to_owned(), value: text.to_owned(), wanted })?;
+    let value = value.ok_or_else(|| EventError::Type {
+        field: name.to_owned(),
+        value: text.to_owned(),
+        wanted,
+    })?;
     Ok((field, value))
 }

@@ -91,7 +91,10 @@ impl TestFile {
             message,
         };
         if content.len() > TEST_FILE_BYTES_MAX {
-            return Err(error(None, format!("the file is larger than {TEST_FILE_BYTES_MAX} bytes; split it")));
+            return Err(error(
+                None,
+                format!("the file is larger than {TEST_FILE_BYTES_MAX} bytes; split it"),
+            ));
         }
         let text = std::str::from_utf8(content).map_err(|bad| error(None, format!("not UTF-8: {bad}")))?;
         let groups: Vec<RawGroup> =
@@ -99,8 +102,8 @@ impl TestFile {
         let mut cases = Vec::new();
         for group in &groups {
             for case in &group.cases {
-                let event = event(group, case, catalogue)
-                    .map_err(|(place, message)| error(Some(place), message))?;
+                let event =
+                    event(group, case, catalogue).map_err(|(place, message)| error(Some(place), message))?;
                 let mut expected = case.expect.clone();
                 expected.sort_unstable();
                 cases.push(Case {
@@ -113,13 +116,22 @@ impl TestFile {
                 });
             }
         }
-        Ok(Self { name: name.to_owned(), cases })
+        Ok(Self {
+            name: name.to_owned(),
+            cases,
+        })
     }
 }
 
 /// The library's messages go on with a picture of the place, which callers draw themselves.
 fn first_line(error: &serde_saphyr::Error) -> String {
-    error.without_snippet().to_string().lines().next().unwrap_or_default().to_owned()
+    error
+        .without_snippet()
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The event of a case. A fault has the place of the value at fault, or of the case.
@@ -130,26 +142,40 @@ fn event(group: &RawGroup, case: &RawCase, catalogue: &Catalogue) -> Result<Tabl
     }
     let ancestors = case.ancestors.as_ref().unwrap_or(&group.ancestors);
     let place = |name: &str| {
-        let found = fields.get(name).copied().or_else(|| ancestors.iter().find_map(|one| one.get(name)));
+        let found = fields
+            .get(name)
+            .copied()
+            .or_else(|| ancestors.iter().find_map(|one| one.get(name)));
         found.map_or(case.name.referenced, |value| value.referenced)
     };
     let all = fields.iter().map(|(name, value)| (*name, *value));
-    let kin = ancestors.iter().flatten().map(|(name, value)| (name.as_str(), value));
+    let kin = ancestors
+        .iter()
+        .flatten()
+        .map(|(name, value)| (name.as_str(), value));
     for (name, value) in all.chain(kin) {
         let Some(text) = &value.value else { continue };
         TableEvent::new(catalogue, [("evt.type", "execve"), (name, text)], &[])
             .map_err(|error| (place(name), error.to_string()))?;
     }
-    let given = fields.iter().filter_map(|(name, value)| Some((*name, value.value.as_deref()?)));
+    let given = fields
+        .iter()
+        .filter_map(|(name, value)| Some((*name, value.value.as_deref()?)));
     let ancestors: Vec<Vec<_>> = ancestors
         .iter()
-        .map(|one| one.iter().filter_map(|(name, value)| Some((name.as_str(), value.value.as_deref()?))).collect())
+        .map(|one| {
+            one.iter()
+                .filter_map(|(name, value)| Some((name.as_str(), value.value.as_deref()?)))
+                .collect()
+        })
         .collect();
     TableEvent::new(catalogue, given, &ancestors)
         .map_err(|error| error.to_string())
         .and_then(|event| {
             let incomplete = case.incomplete.iter().map(String::as_str);
-            event.with_incomplete(catalogue, incomplete).map_err(|error| error.to_string())
+            event
+                .with_incomplete(catalogue, incomplete)
+                .map_err(|error| error.to_string())
         })
         .map_err(|message| (case.name.referenced, message))
 }

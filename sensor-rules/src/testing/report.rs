@@ -70,7 +70,15 @@ impl Report {
 
 impl fmt::Display for CaseResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, line, rule, name, expected, got, .. } = self;
+        let Self {
+            file,
+            line,
+            rule,
+            name,
+            expected,
+            got,
+            ..
+        } = self;
         let verdict = if self.passed() { "ok" } else { "FAILED" };
         write!(f, "{file}:{line}: {rule}: {name}: {verdict}")?;
         if !self.rule_exists {

@@ -11,17 +11,27 @@ use sensor_rules::testing::{self, Report, TestFile};
 
 /// The repository.
 #[must_use]
-pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository")
+pub(crate) fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the repository")
 }
 
 /// Loads files in this order, so that an event shows every rule that matches it. Fails with what is wrong with any.
-pub fn load(files: &[PathBuf]) -> Loaded {
-    let mut loader = Loader::new(LoadOptions { rule_matching: RuleMatching::All, ..LoadOptions::default() });
+pub(crate) fn load(files: &[PathBuf]) -> Loaded {
+    let mut loader = Loader::new(LoadOptions {
+        rule_matching: RuleMatching::All,
+        ..LoadOptions::default()
+    });
     let mut wrong = Vec::new();
     for path in files {
         let result = loader.add_file(&shown(path), &read(path));
-        wrong.extend(result.errors.iter().map(|error| format!("{}: {}", result.name, error.message)));
+        wrong.extend(
+            result
+                .errors
+                .iter()
+                .map(|error| format!("{}: {}", result.name, error.message)),
+        );
         // Whether a macro is used is only known after the last file; the lints say it then.
         let is_early = |code| matches!(code, WarningCode::UnusedMacro | WarningCode::UnusedList);
         let warnings = result.warnings.iter().filter(|warning| !is_early(warning.code));
@@ -32,11 +42,13 @@ pub fn load(files: &[PathBuf]) -> Loaded {
 }
 
 /// Runs test files against the rules. Fails with every case that goes wrong, and why.
-pub fn run_tests(loaded: &Loaded, tests: &[PathBuf]) -> Report {
+pub(crate) fn run_tests(loaded: &Loaded, tests: &[PathBuf]) -> Report {
     let catalogue = Catalogue::new();
     let files: Vec<_> = tests
         .iter()
-        .map(|path| TestFile::parse(&shown(path), &read(path), &catalogue).unwrap_or_else(|error| panic!("{error}")))
+        .map(|path| {
+            TestFile::parse(&shown(path), &read(path), &catalogue).unwrap_or_else(|error| panic!("{error}"))
+        })
         .collect();
     let rules = loaded.rule_set.as_ref().expect("the rules load");
     let report = testing::run(&files, rules, &catalogue).unwrap_or_else(|error| panic!("{error}"));
@@ -46,10 +58,20 @@ pub fn run_tests(loaded: &Loaded, tests: &[PathBuf]) -> Report {
             continue;
         }
         let rule = rules.rules().iter().find(|rule| rule.name == case.rule);
-        let reason = rule.map(|rule| explain(&rule.condition, &catalogue, &case.event).expect("the rule compiles"));
-        wrong.push(format!("{result}\n{}", reason.map(|reason| reason.to_string()).unwrap_or_default()));
+        let reason =
+            rule.map(|rule| explain(&rule.condition, &catalogue, &case.event).expect("the rule compiles"));
+        wrong.push(format!(
+            "{result}\n{}",
+            reason.map(|reason| reason.to_string()).unwrap_or_default()
+        ));
     }
-    assert!(wrong.is_empty(), "{} of {} cases fail\n{}", wrong.len(), report.cases.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} cases fail\n{}",
+        wrong.len(),
+        report.cases.len(),
+        wrong.join("\n")
+    );
     report
 }
 
@@ -58,5 +80,8 @@ fn read(path: &Path) -> Vec<u8> {
 }
 
 fn shown(path: &Path) -> String {
-    path.strip_prefix(repository()).unwrap_or(path).display().to_string()
+    path.strip_prefix(repository())
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }
