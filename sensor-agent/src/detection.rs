@@ -116,9 +116,7 @@ fn process(view: &View<'_>) -> v1::Process {
     let unknown = Image::default();
     let image = view.image.unwrap_or(&unknown);
     let name = if image.name.is_empty() { view.event.comm() } else { &image.name };
-    let (uid, gid) = view
-        .process
-        .map_or((header.uid, header.gid), |process| (process.identity.euid, process.identity.egid));
+    let (uid, gid) = view.effective_ids();
     let ancestors = (1..=ANCESTORS_MAX).map_while(|level| view.lineage(level)).map(|(process, image)| {
         v1::Ancestor {
             pid: process.key.tgid,

@@ -13,8 +13,7 @@ const UNKNOWN: &[u8] = b"<NA>";
 
 impl View<'_> {
     pub(super) fn user_value(&self, field: Field) -> Option<Value<'_>> {
-        let uid = self.process.map_or(self.event.header.uid, |process| process.identity.euid);
-        let gid = self.process.map_or(self.event.header.gid, |process| process.identity.egid);
+        let (uid, gid) = self.effective_ids();
         match field {
             Field::UserUid => Some(Value::Uint(u64::from(uid))),
             Field::GroupGid => Some(Value::Uint(u64::from(gid))),
@@ -28,6 +27,16 @@ impl View<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Effective user and group id. They were read at the last fork or exec; a process whose real id has
+    /// changed since has changed both.
+    pub(crate) fn effective_ids(&self) -> (u32, u32) {
+        let header = &self.event.header;
+        let Some(process) = self.process else { return (header.uid, header.gid) };
+        let uid = if process.uid == header.uid { process.identity.euid } else { header.uid };
+        let gid = if process.gid == header.gid { process.identity.egid } else { header.gid };
+        (uid, gid)
     }
 
     /// The audit user id; `None` inside when it was never set.
