@@ -66,6 +66,7 @@ fn cases_pass_and_cover() {
     let texts = |parts: Vec<&Part>| parts.iter().map(|part| part.text.clone()).collect::<Vec<_>>();
     assert_eq!(texts(outer.never_true().collect()), ["proc.tty > 0"]);
     assert_eq!(texts(outer.never_false().collect()), ["evt.type = connect"]);
+    assert_eq!(texts(outer.never_deciding().collect()), ["evt.type = connect"]);
     let conjuncts: Vec<_> = outer.parts().iter().filter(|part| part.is_conjunct).collect();
     assert_eq!(texts(conjuncts), ["evt.type = connect", "fd.ip = 1.2.3.4", "or"]);
 }
