@@ -2,7 +2,7 @@
 
 use tracing_subscriber::{EnvFilter, fmt, util::SubscriberInitExt as _};
 
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{LogConfig, LogFormat, LogLevel};
 
 /// The log cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
     let filter = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let filter = match filter {
         Some(filter) => EnvFilter::try_new(filter)?,
-        None => EnvFilter::try_new(config.level.as_str())?,
+        None => EnvFilter::try_new(level(config.level))?,
     };
     let colour = crate::cli::may_colour(&std::io::stderr());
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
@@ -29,4 +29,14 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
         LogFormat::Json => builder.json().finish().try_init(),
     }
     .map_err(LogError::Twice)
+}
+
+fn level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    }
 }

@@ -149,3 +149,17 @@ impl Loader {
         info::finish(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_can_be_shared_between_threads() {
+        fn shared<T: Send + Sync>(_: &T) {}
+        let mut files = Loader::new(LoadOptions::default());
+        shared(&files);
+        shared(files.add_file("empty.yaml", b""));
+        shared(&files.finish());
+    }
+}

@@ -1,5 +1,4 @@
 //! Once its scratch has grown, evaluation allocates nothing.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/table_event.rs"]
 mod table_event;

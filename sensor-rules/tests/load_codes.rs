@@ -14,6 +14,10 @@ fn structure_of_the_file() {
         ("- ~\n- null\n", ""),
         ("- [\n", "LOAD_ERR_YAML_PARSE"),
         ("- a: b: c\n", "LOAD_ERR_YAML_PARSE"),
+        (
+            "this : is : not : yaml",
+            "LOAD_ERR_YAML_PARSE: yaml-cpp: error at line 1, column 11: illegal map value",
+        ),
         ("foo", "LOAD_ERR_YAML_VALIDATE: Rules content is not yaml"),
         (
             "a: b",

@@ -1,4 +1,5 @@
 //! What a user sees of errors and warnings. `UPDATE_EXPECT=1` writes the new text into this file.
+#![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 
 use expect_test::{Expect, expect};
 use sensor_rules::diagnostic::{Diagnostic, Style, diagnostics, falco_load_results, render};
@@ -224,13 +225,15 @@ fn structure() {
 fn not_yaml() {
     check(
         "- rule: a\n  desc: b: c\n",
-        &expect![[r"
-            error[LOAD_ERR_YAML_PARSE]: mapping values are not allowed in this context
+        &expect![[r#"
+            error[LOAD_ERR_YAML_PARSE]: illegal map value
              --> rules.yaml:2:10
               |
             2 |   desc: b: c
               |          ^
-        "]],
+              |
+              = help: text that holds `: ` must be quoted
+        "#]],
     );
     let mut files = Loader::new(LoadOptions::default());
     files.add_file("rules.yaml", b"- rule: \xff\n");

@@ -8,6 +8,8 @@ mod files;
 use std::fmt::Write as _;
 
 use files::{load, rule};
+use proptest::prelude::*;
+use sensor_rules::diagnostic::{Style, diagnostics, render};
 use sensor_rules::load::Loaded;
 
 /// The first error says this.
@@ -187,4 +189,63 @@ fn many_errors() {
 #[test]
 fn a_large_file() {
     refused(&"# comment\n".repeat(2_000_000), "larger than");
+}
+
+/// Pieces that rule files are made of, and some that they are not.
+const PIECES: &[&str] = &[
+    "- ",
+    "list: l\n",
+    "macro: m\n",
+    "rule: r\n",
+    "  items: [l, m, x]\n",
+    "  condition: ",
+    "m and ",
+    "not ",
+    "(",
+    ")",
+    "evt.type = open\n",
+    "proc.name in (l)\n",
+    "  output: %proc.name\n",
+    "  output: %x\n",
+    "  desc: d\n",
+    "  priority: INFO\n",
+    "  override: {condition: append}\n",
+    "  append: true\n",
+    "  exceptions: [{name: e, fields: ",
+    "proc.name",
+    ", values: [x, [y]]}]\n",
+    "  enabled: false\n",
+    "\n",
+    "  ",
+    ">\n    ",
+    "\"",
+    "'",
+    "\\",
+    "é",
+    "\u{0}",
+    "\t",
+    "&a ",
+    "*a",
+    "---\n",
+    "#",
+    ": ",
+    "[",
+    "]",
+    "{",
+    "}",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_text_gives_a_result(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..60)) {
+        let file = pieces.concat();
+        let loaded = load(&[&file, &file]);
+        prop_assert_eq!(loaded.rule_set.is_some(), loaded.is_ok());
+        for diagnostic in diagnostics(&loaded) {
+            prop_assert!(!render(&diagnostic, &loaded.sources, Style::Plain).is_empty());
+        }
+        prop_assert!(loaded.lint().len() < 1000);
+    }
 }

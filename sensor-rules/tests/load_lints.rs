@@ -72,7 +72,7 @@ fn no_event_type() {
 #[test]
 fn expensive_on_hot_event() {
     check(
-        &rule("evt.type = open and fd.name contains x"),
+        &rule("evt.type = open and fd.name glob /x*"),
         &["expensive-on-hot-event 3"],
     );
     check(
@@ -80,10 +80,10 @@ fn expensive_on_hot_event() {
         &["expensive-on-hot-event 3"],
     );
     check(
-        &rule("evt.type = open and fd.typechar = 'f' and fd.name contains x"),
+        &rule("evt.type = open and fd.typechar = 'f' and fd.name glob /x*"),
         &[],
     );
-    check(&rule("evt.type = execve and proc.cmdline contains x"), &[]);
+    check(&rule("evt.type = execve and proc.cmdline glob x*"), &[]);
 }
 
 #[test]
@@ -100,6 +100,10 @@ fn rename_evades() {
     );
     check(&rule("evt.type = open and not proc.exepath in (/a, /b)"), &[]);
     check(&rule("evt.type = open and proc.name in (a, b)"), &[]);
+    check(
+        &rule("evt.type = open and not proc.name in (\"<NA>\", \"\")"),
+        &[],
+    );
     check(
         &rule("evt.type = open and not (proc.name = a and fd.name = /x)"),
         &[],

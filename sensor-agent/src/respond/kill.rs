@@ -202,11 +202,12 @@ fn executable(pid: u32) -> Option<PathBuf> {
     Some(std::ffi::OsString::from_vec(bytes.to_vec()).into())
 }
 
-/// Whether `pid` sees the host's files, as the first process does. When that cannot be told, yes: protection is the
-/// safe side.
-pub(crate) fn is_on_host(pid: u32) -> bool {
+/// Whether `pid` sees the host's files, as the first process does, or the agent's. When that cannot be told, yes:
+/// protection is the safe side.
+fn is_on_host(pid: u32) -> bool {
     let namespace = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-    namespace(pid) == namespace(1)
+    let its = namespace(pid);
+    its.is_none() || its == namespace(std::process::id()) || namespace(1).is_none_or(|host| its == Some(host))
 }
 
 /// Whether `pid` is number 1 of a process id namespace below ours.

@@ -13,8 +13,6 @@ mod metadata;
 mod mounts;
 mod put_back;
 mod record;
-#[cfg(test)]
-mod tests;
 
 use std::time::{Duration, Instant};
 

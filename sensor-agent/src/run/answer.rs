@@ -6,7 +6,7 @@ use sensor_proto::v1::{Detection, HookRun};
 
 use super::Answering;
 use crate::{
-    hub::{CompiledFilter, Hub, Item, Request},
+    hub::{Hub, Item, Request, filter::CompiledFilter},
     metrics::{Metrics, ResponseMetrics, SubscriberKind},
     respond::{Publish, Responder, config::RespondConfig},
     sink::{self, Encoder, Format},
@@ -19,9 +19,10 @@ struct ToHub {
 }
 
 impl Publish for ToHub {
-    fn publish(&self, run: HookRun, answers: Option<&Arc<Detection>>) {
+    fn publish(&self, run: HookRun) {
         self.metrics.ran(&run.hook, sink::outcome_name(run.outcome()));
-        self.hub.publish(&Item::HookRun { run: Arc::new(run), answers: answers.cloned() });
+        let answers = Arc::new(Detection { id: run.detection_id.clone(), rule: run.rule.clone(), ..Detection::default() });
+        self.hub.publish(&Item::HookRun { run: Arc::new(run), answers });
     }
 }
 
@@ -46,7 +47,7 @@ pub(super) fn start(
         errors.iter().map(|error| format!("{}: {}\n  help: {}", error.path, error.message, error.help)).collect::<Vec<_>>().join("\n")
     })?;
     let responder = Arc::new(responder);
-    let request = Request { kind: SubscriberKind::Responder, peer: String::new(), filter: CompiledFilter::default() };
+    let request = Request { kind: SubscriberKind::Respond, peer: String::new(), filter: CompiledFilter::default() };
     let mut subscription = hub.subscribe(request).map_err(|error| error.to_string())?;
     let answering = Arc::clone(&responder);
     let task = tokio::spawn(async move {

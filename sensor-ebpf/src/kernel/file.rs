@@ -25,11 +25,16 @@ pub(crate) fn by_descriptor(task: Kernel, fd: u64) -> Option<Kernel> {
     files.read_at::<u64>(fd * 8).and_then(Kernel::non_null)
 }
 
+/// `I_CTIME_QUERIED`: since 6.13 the highest bit of `i_ctime_nsec` says that somebody has read the time
+/// (`include/linux/fs.h`). Nanoseconds never need it.
+const NANOSECONDS_MASK: u32 = 0x7fff_ffff;
+
 /// Nanoseconds since 1970 from a pair of inode fields.
 #[inline(always)]
 fn time_ns(inode: Kernel, seconds: F, nanoseconds: F) -> u64 {
     let seconds: u64 = inode.read_or_default(seconds);
-    seconds.wrapping_mul(1_000_000_000).wrapping_add(u64::from(inode.read_or_default::<u32>(nanoseconds)))
+    let nanoseconds = inode.read_or_default::<u32>(nanoseconds) & NANOSECONDS_MASK;
+    seconds.wrapping_mul(1_000_000_000).wrapping_add(u64::from(nanoseconds))
 }
 
 /// Fills in a file's identity and returns the flags that its inode gives.

@@ -17,10 +17,16 @@ use crate::field::FieldRef;
 use crate::ir::{Constants, Graph, Node, NodeId, Operand, Predicate, Relation, Scope, TestId};
 
 /// Below so many rules it is cheaper to evaluate them all.
-const RULES_MIN: usize = 24;
+const RULES_MIN: usize = 8;
 
-/// Demands of so few rules are not worth a look at the value.
-const GROUP_RULES_MIN: usize = 6;
+/// How many demands of one kind make a look at the value worth its cost.
+const fn demands_min(relation: Relation) -> usize {
+    match relation {
+        Relation::Eq => 3,
+        Relation::StartsWith | Relation::EndsWith => 5,
+        _ => 10,
+    }
+}
 
 /// Finds candidates among the rules of one class.
 #[derive(Debug)]
@@ -96,8 +102,11 @@ impl Index {
                     .iter()
                     .map(|test| group_key(graph, *test).map(|key| (key, *test)));
                 keyed.collect::<Option<Vec<_>>>().filter(|keys| {
-                    keys.iter()
-                        .all(|(key, _)| sizes.get(key).is_some_and(|size| *size >= GROUP_RULES_MIN))
+                    keys.iter().all(|(key, _)| {
+                        sizes
+                            .get(key)
+                            .is_some_and(|size| *size >= demands_min(key.relation))
+                    })
                 })
             });
             let Some(keys) = keys else {
@@ -291,5 +300,93 @@ fn texts(graph: &Graph, test: TestId) -> &[Vec<u8>] {
     match &graph.test(test).predicate {
         Predicate::Constants(_, _, Constants::Text(texts)) => texts,
         _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{MacroNodes, lower};
+    use crate::compile::optimize::Optimizer;
+    use crate::event::Value;
+    use crate::field::{Catalogue, EventType, Field};
+    use crate::parse::{ParseOptions, parse_condition};
+
+    /// An event with a program's name and a file's.
+    struct Opened(&'static str, &'static str);
+
+    impl Event for Opened {
+        fn event_type(&self) -> EventType {
+            EventType::all()
+                .next()
+                .unwrap_or_else(|| panic!("there are types"))
+        }
+
+        fn value<'a>(&'a self, field: &FieldRef, _: &'a mut Vec<u8>) -> Option<Value<'a>> {
+            match field.field {
+                Field::ProcName => Some(Value::Text(self.0.as_bytes())),
+                Field::FdName => Some(Value::Text(self.1.as_bytes())),
+                _ => None,
+            }
+        }
+
+        fn ancestor_count(&self) -> u32 {
+            0
+        }
+    }
+
+    /// How many of the rules are candidates for the event.
+    fn candidates(conditions: &[String], event: &Opened) -> u32 {
+        let (mut graph, mut macros) = (Graph::default(), MacroNodes::default());
+        let mut roots = Vec::new();
+        for condition in conditions {
+            let expr =
+                parse_condition(condition, &ParseOptions::RULE).unwrap_or_else(|error| panic!("{error}"));
+            let lowered = lower(&expr, &Catalogue::new(), &mut graph, &mut macros);
+            let root = lowered.unwrap_or_else(|errors| panic!("{errors:?}")).root;
+            roots.push(Optimizer::new(&mut graph).node(root));
+        }
+        let mut emitter = Emitter::new(&graph, &roots);
+        let index = Index::new(&graph, &roots, &mut emitter).unwrap_or_else(|| panic!("rules enough"));
+        let program = emitter.finish();
+        let mut scratch = Scratch::new();
+        scratch.begin(&program.sources, program.memo_len);
+        index.find_candidates(&program.sources, event, &mut scratch);
+        scratch.candidates.iter().map(|word| word.count_ones()).sum()
+    }
+
+    #[test]
+    fn few_of_a_thousand_rules_are_candidates() {
+        let conditions: Vec<_> = (0..1000)
+            .map(|n| match n % 4 {
+                0 => format!("fd.num>0 and proc.name in (p{n}, q{n})"),
+                1 => format!("not proc.name=p0 and fd.name startswith /d{n}/"),
+                2 => format!("fd.name endswith .{n} or (proc.name=p{n} and fd.num=1)"),
+                _ => format!("fd.name contains ~part{n}~ and fd.name exists"),
+            })
+            .collect();
+        let cases = [
+            (Opened("p8", "/d9/file~part11~.14"), 4),
+            (Opened("q8", "/d1/file"), 2),
+            (Opened("cat", "/usr/lib/libc.so"), 0),
+        ];
+        for (event, expected) in cases {
+            assert_eq!(
+                candidates(&conditions, &event),
+                expected,
+                "{} {}",
+                event.0,
+                event.1
+            );
+        }
+    }
+
+    #[test]
+    fn a_rule_without_a_demand_is_always_a_candidate() {
+        let mut conditions: Vec<_> = (0..20).map(|n| format!("proc.name=p{n}")).collect();
+        conditions.push("not proc.name=p1".to_owned());
+        conditions.push("proc.name=p1 or fd.num=1".to_owned());
+        assert_eq!(candidates(&conditions, &Opened("p1", "")), 3);
+        assert_eq!(candidates(&conditions, &Opened("x", "")), 2);
     }
 }

@@ -3,6 +3,8 @@
 //! `evt.type` is known before any field is read, so that its tests are decided when rules are compiled. Tests of the
 //! event's number that hold for every event, or none, are the placeholders of Falco's rules (`evt.num>=0`).
 
+use hashbrown::HashMap;
+
 use super::{Constants, Graph, Node, NodeId, Operand, Predicate, Relation, Test};
 use crate::event_set::EventTypeSet;
 use crate::field::{EventType, Field, FieldArg, FieldRef};
@@ -34,14 +36,17 @@ impl TypeSets {
 impl Graph {
     /// The event types for which `root` can be true.
     pub(crate) fn event_types(&self, root: NodeId) -> EventTypeSet {
-        let mut sets: Vec<Option<TypeSets>> = Vec::new();
-        let reachable = self.reachable([root]);
-        sets.resize(root.index() + 1, None);
-        for id in reachable {
-            sets[id.index()] =
-                Some(self.type_sets(id, |child| sets[child.index()].unwrap_or_else(TypeSets::unknown)));
+        let mut sets: HashMap<NodeId, TypeSets, foldhash::fast::FixedState> = HashMap::default();
+        for id in self.reachable([root]) {
+            let of_node = self.type_sets(id, |child| {
+                sets.get(&child).copied().unwrap_or_else(TypeSets::unknown)
+            });
+            sets.insert(id, of_node);
         }
-        sets[root.index()].unwrap_or_else(TypeSets::unknown).can_hold
+        sets.get(&root)
+            .copied()
+            .unwrap_or_else(TypeSets::unknown)
+            .can_hold
     }
 
     fn type_sets(&self, id: NodeId, of: impl Fn(NodeId) -> TypeSets) -> TypeSets {

@@ -4,8 +4,8 @@
 //! parentheses, commas, `=` or the ends of the text, inside quotes too, its items take the name's place. Lists
 //! are tried in the order of definition, so what one writes, a later one may replace again.
 
-use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memchr::memmem::Finder;
 
@@ -27,7 +27,8 @@ struct List {
     text: Arc<Text>,
     /// How many items that are.
     count: usize,
-    used: Cell<bool>,
+    /// Marked through shared references, so that a finished load can be shared between threads.
+    used: AtomicBool,
 }
 
 /// A condition that grows beyond [`CONDITION_BYTES_MAX`].
@@ -51,19 +52,21 @@ impl Lists {
                 name_len,
                 text,
                 count,
-                used: Cell::new(false),
+                used: AtomicBool::new(false),
             });
         }
         for position in nested {
             let list: &List = &lists[position];
-            list.used.set(true);
+            list.used.store(true, Ordering::Relaxed);
         }
         Ok(Self { lists })
     }
 
     /// Whether the list at this position was used by a condition or another list.
     pub(crate) fn is_used(&self, position: usize) -> bool {
-        self.lists.get(position).is_some_and(|list| list.used.get())
+        self.lists
+            .get(position)
+            .is_some_and(|list| list.used.load(Ordering::Relaxed))
     }
 
     /// Writes lists into a condition. Returns it with the number of items that were written.
@@ -72,7 +75,7 @@ impl Lists {
         let mut items = 0;
         for list in &self.lists {
             if let Some((replaced, uses)) = list.replace_in(&text)? {
-                list.used.set(true);
+                list.used.store(true, Ordering::Relaxed);
                 text = replaced;
                 items += uses * list.count;
             }
@@ -234,7 +237,7 @@ mod tests {
             name_len: name.len(),
             text: Arc::new(text),
             count: items.len(),
-            used: Cell::new(false),
+            used: AtomicBool::new(false),
         }
     }
 

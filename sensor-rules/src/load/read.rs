@@ -71,8 +71,8 @@ impl Reader<'_> {
             Ok(documents) => documents,
             Err(error) => {
                 let context = context.mark(error.mark);
-                self.result
-                    .error(LoadError::new(ErrorCode::YamlParse, error.message, &context));
+                let issue = LoadError::new(ErrorCode::YamlParse, error.message, &context);
+                self.result.error(issue.with_help(error.help.map(str::to_owned)));
                 return;
             }
         };

@@ -98,6 +98,7 @@ impl Node {
 #[error("{message}")]
 pub(crate) struct YamlError {
     pub(crate) message: String,
+    pub(crate) help: Option<&'static str>,
     pub(crate) mark: Mark,
 }
 
@@ -117,9 +118,25 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Rc<Node>>, YamlError> {
 }
 
 fn syntax_error(error: &ScanError) -> YamlError {
+    let mark = mark(error.marker());
+    if error.info().starts_with("mapping values are not allowed") {
+        // By far the most frequent mistake. Tools that read Falco's results know it by these words.
+        let message = format!(
+            "yaml-cpp: error at line {}, column {}: illegal map value",
+            mark.line + 1,
+            mark.column + 1
+        );
+        let help = "text that holds `: ` must be quoted";
+        return YamlError {
+            message,
+            help: Some(help),
+            mark,
+        };
+    }
     YamlError {
         message: error.info().clone(),
-        mark: mark(error.marker()),
+        help: None,
+        mark,
     }
 }
 

@@ -56,3 +56,13 @@ pub(crate) fn check_error(file: &str, expected: &str) {
     assert!(matches, "expected {expected:?}, found {found:#?} in\n{file}");
     assert_eq!(loaded.rule_set.is_none(), !expected.is_empty(), "{file}");
 }
+
+/// The condition of rule `r` with everything in it, or the first error.
+pub(crate) fn compiled(file: &str) -> String {
+    let loaded = load(&[file]);
+    let condition = loaded.rule("r").and_then(|rule| rule.compiled_condition.as_ref());
+    let first_error = errors(&loaded).into_iter().next();
+    first_error
+        .or_else(|| Some(condition?.to_string()))
+        .unwrap_or_default()
+}

@@ -46,8 +46,13 @@ impl HostFiles {
 
     /// Opens the regular file at `path` with `flags`; an error when something else is there.
     pub(super) fn open_file(&self, path: &str, flags: OFlags) -> io::Result<File> {
-        // Without O_NONBLOCK a FIFO that somebody put there would hold us up.
-        let file = File::from(self.open_at(path, flags | OFlags::NONBLOCK | OFlags::NOCTTY)?);
+        // Without O_NONBLOCK a FIFO that somebody put there would hold us up; O_PATH opens nothing, and takes no such flag.
+        let waiting = if flags.contains(OFlags::PATH) {
+            OFlags::empty()
+        } else {
+            OFlags::NONBLOCK | OFlags::NOCTTY
+        };
+        let file = File::from(self.open_at(path, flags | waiting)?);
         if file.metadata()?.is_file() {
             Ok(file)
         } else {

@@ -10,6 +10,7 @@ use crate::load::result::{FileResult, LoadError, LoadWarning, WarningCode};
 use crate::load::suggest::nearest;
 
 const OTHER_SOURCE: &str = "Rule has been re-defined with a different source";
+const NO_FIELDS: &str = "Rule exception must have fields property with a list of fields";
 
 impl Collector {
     /// Defines a rule, unless its exceptions are wrong; that is then reported.
@@ -31,10 +32,8 @@ impl Collector {
         let catalogue = (!rule.unknown_source).then_some(&self.catalogue);
         let errors_before = result.errors.len();
         for exception in &mut rule.exceptions {
-            if exception.fields.is_empty() {
-                let message = "Rule exception item must have fields property with a list of fields";
-                result.error(wrong(message, &exception.context));
-            } else if let Err(error) = exception::validate(exception, catalogue) {
+            let missing = "Rule exception item must have fields property with a list of fields";
+            if let Err(error) = complete(exception, missing, catalogue) {
                 result.error(error);
             }
         }
@@ -119,11 +118,7 @@ impl Collector {
         let (rule, catalogue) = self.changed(name, MISSING, update.source.as_deref(), context)?;
         if let Some(mut exceptions) = update.exceptions {
             for exception in &mut exceptions {
-                if exception.fields.is_empty() {
-                    let message = "Rule exception must have fields property with a list of fields";
-                    return Err(wrong(message, &exception.context));
-                }
-                exception::validate(exception, catalogue)?;
+                complete(exception, NO_FIELDS, catalogue)?;
             }
             rule.exceptions = exceptions;
         }
@@ -173,6 +168,18 @@ fn replace<T>(value: &mut T, new: Option<T>) {
     }
 }
 
+/// Checks an exception that must be whole.
+fn complete(
+    exception: &mut Exception,
+    missing: &str,
+    catalogue: Option<&Catalogue>,
+) -> Result<(), LoadError> {
+    if exception.fields.is_empty() {
+        return Err(wrong(missing, &exception.context));
+    }
+    exception::validate(exception, catalogue)
+}
+
 /// Adds an exception to a rule, or values to one that it has.
 fn append_exception(
     rule: &mut RuleItem,
@@ -185,8 +192,7 @@ fn append_exception(
         .find(|previous| previous.name == exception.name)
     else {
         if exception.fields.is_empty() {
-            let message = "Rule exception must have fields property with a list of fields";
-            return Err(wrong(message, &exception.context));
+            return Err(wrong(NO_FIELDS, &exception.context));
         }
         if exception.values.is_empty() {
             let message = "Rule exception must have values property with a list of values";

@@ -74,7 +74,11 @@ impl Builder {
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor).cloned() else {
                     let message = "alias to a value that contains the alias itself".to_owned();
-                    return Err(YamlError { message, mark: start });
+                    return Err(YamlError {
+                        message,
+                        help: None,
+                        mark: start,
+                    });
                 };
                 self.add(node, start)
             }
@@ -131,7 +135,11 @@ impl Builder {
         self.nodes = self.nodes.saturating_add(size);
         if self.nodes > NODES_MAX {
             let message = format!("more than {NODES_MAX} YAML values, aliases written out; split the file");
-            return Err(YamlError { message, mark: at });
+            return Err(YamlError {
+                message,
+                help: None,
+                mark: at,
+            });
         }
         Ok(())
     }
