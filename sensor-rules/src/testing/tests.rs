@@ -1,3 +1,5 @@
+use std::fmt::Write;
+
 use super::*;
 use crate::engine::RuleMatching;
 use crate::event::Event;
@@ -129,6 +131,29 @@ fn faults_have_their_place() {
         (15, true),
         "{unknown}"
     );
+}
+
+#[test]
+fn hostile_files_are_errors() {
+    let mut bomb = "- &a0 [x]\n".to_owned();
+    for level in 1..40 {
+        let below = level - 1;
+        writeln!(bomb, "- &a{level} [*a{below}, *a{below}]").unwrap();
+    }
+    let deep = "[".repeat(100_000);
+    for text in [
+        "\0",
+        "x",
+        "- x",
+        "rule: x",
+        &bomb,
+        &deep,
+        "- {rule: R, cases: [], cases: []}",
+    ] {
+        let shown: String = text.chars().take(20).collect();
+        assert!(parse(text).is_err(), "{shown:?}");
+    }
+    assert!(TestFile::parse("x", b"\xff", &Catalogue::new()).is_err());
 }
 
 #[test]
