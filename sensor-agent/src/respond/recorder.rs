@@ -169,7 +169,7 @@ impl Recorder {
 
 fn line<'a>(run: &'a RunRecord, detail: &'a str) -> Run<'a> {
     Run {
-        run: &run.id,
+        id: &run.id,
         hook: &run.hook,
         detection: &run.detection_id,
         rule: &run.rule,

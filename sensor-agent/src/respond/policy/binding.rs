@@ -98,17 +98,16 @@ fn check_hooks(
     }
     let mut places = Vec::new();
     for (at, name) in binding.hooks.iter().enumerate() {
-        match config.hooks.iter().position(|hook| hook.name == *name) {
-            Some(place) => places.push(place),
-            None => {
-                let known = config.hooks.iter().map(|hook| hook.name.as_str());
-                let help = suggest(name, known, "name a hook of `respond.hooks`");
-                errors.add(
-                    format!("{path}.hooks[{at}]"),
-                    format!("there is no hook `{name}`"),
-                    help,
-                );
-            }
+        if let Some(place) = config.hooks.iter().position(|hook| hook.name == *name) {
+            places.push(place);
+        } else {
+            let known = config.hooks.iter().map(|hook| hook.name.as_str());
+            let help = suggest(name, known, "name a hook of `respond.hooks`");
+            errors.add(
+                format!("{path}.hooks[{at}]"),
+                format!("there is no hook `{name}`"),
+                help,
+            );
         }
     }
     places
