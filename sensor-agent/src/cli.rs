@@ -1,7 +1,7 @@
 //! The command line.
 //!
-//! Every command ends with one of the codes of [`Exit`]. What a command prints as its result goes to standard
-//! output; everything else goes to standard error.
+//! Every command ends with one of the codes of [`Exit`]. What a command prints as its result goes
+//! to standard output; everything else goes to standard error.
 
 pub mod args;
 mod config;
@@ -42,6 +42,8 @@ pub enum Command {
     Doctor(crate::doctor::DoctorArgs),
     /// Check a configuration, or show what can be configured
     Config(config::ConfigArgs),
+    /// Print the version
+    Version,
 }
 
 const HELP_END: &str = "\
@@ -85,6 +87,7 @@ impl Cli {
             Command::Status(args) => status::run(&args),
             Command::Doctor(args) => crate::doctor::run(&args),
             Command::Config(args) => config::run(&args),
+            Command::Version => print(concat!("sensor ", env!("CARGO_PKG_VERSION"), "\n")),
         }
     }
 }

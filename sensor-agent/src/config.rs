@@ -1,7 +1,8 @@
 //! The configuration: a YAML file, environment variables over it, and flags over both.
 //!
-//! Everything that is wrong is reported at one time, each with the place in the text that it stands in. Nothing is
-//! guessed: an unknown key is an error, not ignored, because a misspelt limit would otherwise be no limit.
+//! Everything that is wrong is reported at one time, each with the place in the text that it stands
+//! in. Nothing is guessed: an unknown key is an error, not ignored, because a misspelt limit would
+//! otherwise be no limit.
 
 mod check;
 mod overrides;
@@ -23,6 +24,7 @@ pub use sections::{
     RuleSelector, RulesConfig, StateConfig, StdoutConfig, TcpConfig, TlsConfig,
 };
 
+use check::Problem;
 use read::Fault;
 use tree::{Node, Source, SyntaxError};
 
@@ -130,19 +132,29 @@ pub fn parse(name: &str, text: &str, overrides: &[Override]) -> Result<Config, C
             faults.push(syntax_fault(error));
         }
     }
+    let written = tree.clone();
     let (config, wrong) = read::read::<Config>(&mut tree);
     faults.extend(wrong);
     let page_bytes = u32::try_from(rustix::param::page_size()).unwrap_or(u32::MAX);
-    faults.extend(check::check(&config, page_bytes).into_iter().map(|problem| {
-        let place = tree.place_of(&problem.path);
-        let message = format!("{}: {}", problem.path, problem.message);
-        Fault {
-            message,
-            label: None,
-            help: Some(problem.help),
-            place,
+    for Problem { path, message, help } in check::check(&config, page_bytes) {
+        // What could not be read has its default now, which may make no sense where it stands: then the
+        // fault is the news, not what follows from it.
+        let follows = |fault: &Fault| {
+            let node = written.follow(&path).map(|(node, _)| node);
+            fault
+                .place
+                .is_some_and(|place| node.is_some_and(|node| node.has_part_at(place)))
+        };
+        if !faults.iter().any(follows) {
+            let place = tree.follow(&path).map(|(_, place)| place);
+            faults.push(Fault {
+                message: format!("{path}: {message}"),
+                label: None,
+                help: Some(help),
+                place,
+            });
         }
-    }));
+    }
     if faults.is_empty() {
         Ok(config)
     } else {

@@ -23,7 +23,7 @@ use arc_swap::ArcSwap;
 use sensor_proto::v1::{self, Detection, Gap, HookRun};
 
 use crate::metrics::{SubscriberKind, SubscriberMetrics};
-use filter::CompiledFilter;
+pub use filter::CompiledFilter;
 use queue::Queue;
 
 /// What travels from the pipeline and the responder to the readers.

@@ -174,7 +174,7 @@ impl Agent {
                 .start(&hub, target, encoder(config.file.format, false), metrics.sinks.clone())
                 .map_err(anyhow::Error::from)?;
         }
-        let responder = answer::start(&crate::respond::config::RespondConfig::default(), &hub, &metrics, &hostname).map_err(RunError::Respond)?;
+        let responder = answer::start(&config.respond, &hub, &metrics, &hostname).map_err(RunError::Respond)?;
 
         // Attached before what runs already is read, so that nothing falls between.
         probes.attach_lifecycle()?;

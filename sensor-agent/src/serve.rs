@@ -7,6 +7,7 @@
 //! client that says nothing, or stops reading, is disconnected or loses only its own items.
 
 mod accept;
+mod authority;
 mod detections;
 mod http;
 mod services;
@@ -185,8 +186,8 @@ impl Server {
         services::set_health(&self.health, ready).await;
     }
 
-    /// Closes the hub, lets each client read what is queued for it, at most for `timeout`, and removes the socket's
-    /// file. Returns whether every client got everything.
+    /// Closes the hub, lets each client read what is queued for it, at most for `timeout`, and
+    /// removes the socket's file. Returns whether every client got everything.
     pub async fn shutdown(mut self, timeout: Duration) -> bool {
         self.set_ready(false).await;
         self.hub.close();

@@ -16,6 +16,7 @@ use sensor_proto::v1::{Detection, Gap, HookRun};
 
 use crate::hub::Item;
 pub use names::{mode_name, outcome_name, parse_priority, priority_name};
+pub use writer::{Sinks, Target};
 
 /// How items are written.
 #[derive(

@@ -31,7 +31,10 @@ impl Span {
     /// The smallest span that covers both.
     #[must_use]
     pub fn to(self, other: Self) -> Self {
-        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
+        Self {
+            start: self.start.min(other.start),
+            end: self.end.max(other.end),
+        }
     }
 }
 
@@ -160,7 +163,10 @@ pub struct Literal {
 
 /// Operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is named after its keyword; `keyword` lists them")]
+#[expect(
+    missing_docs,
+    reason = "each is named after its keyword; `keyword` lists them"
+)]
 pub enum Op {
     Exists,
     Eq,
@@ -298,9 +304,11 @@ impl Expr {
     #[must_use]
     pub fn span(&self) -> Span {
         match self {
-            Self::And(children) | Self::Or(children) => {
-                children.iter().map(Self::span).reduce(Span::to).unwrap_or_default()
-            }
+            Self::And(children) | Self::Or(children) => children
+                .iter()
+                .map(Self::span)
+                .reduce(Span::to)
+                .unwrap_or_default(),
             Self::Not(child) => child.span(),
             Self::Macro(reference) => reference.span,
             Self::Check(check) => check.span,
@@ -312,7 +320,9 @@ impl Expr {
     pub fn for_each_macro(&mut self, visit: &mut impl FnMut(&mut MacroRef)) {
         match self {
             Self::And(children) | Self::Or(children) => {
-                children.iter_mut().for_each(|child| child.for_each_macro(visit));
+                for child in children {
+                    child.for_each_macro(visit);
+                }
             }
             Self::Not(child) => child.for_each_macro(visit),
             Self::Macro(reference) => visit(reference),

@@ -94,19 +94,39 @@ pub(crate) fn lower(
     graph: &mut Graph,
     macros: &mut MacroNodes,
 ) -> Result<Lowered, Vec<ConditionError>> {
-    let mut checker = Checker { catalogue, graph, macros, findings: Findings::default(), depth: 0, deepest: 0 };
+    let mut checker = Checker {
+        catalogue,
+        graph,
+        macros,
+        findings: Findings::default(),
+        depth: 0,
+        deepest: 0,
+    };
     let root = checker.expr(expr);
     let findings = checker.findings;
     let (errors, warnings) = collect(&findings, macros);
-    if errors.is_empty() { Ok(Lowered { root, warnings }) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(Lowered { root, warnings })
+    } else {
+        Err(errors)
+    }
 }
 
 /// The operand of an output's token.
-pub(crate) fn output_operand(operand: &ast::Operand, catalogue: &Catalogue) -> Result<Operand, ConditionError> {
+pub(crate) fn output_operand(
+    operand: &ast::Operand,
+    catalogue: &Catalogue,
+) -> Result<Operand, ConditionError> {
     let (mut graph, mut macros) = (Graph::default(), MacroNodes::default());
     let findings = Findings::default();
-    let mut checker =
-        Checker { catalogue, graph: &mut graph, macros: &mut macros, findings, depth: 0, deepest: 0 };
+    let mut checker = Checker {
+        catalogue,
+        graph: &mut graph,
+        macros: &mut macros,
+        findings,
+        depth: 0,
+        deepest: 0,
+    };
     checker.output_operand(operand)
 }
 
@@ -148,7 +168,11 @@ impl Checker<'_> {
     fn expr(&mut self, expr: &Expr) -> NodeId {
         self.depth += 1;
         self.deepest = self.deepest.max(self.depth);
-        let node = if self.depth > EXPANDED_DEPTH_MAX { self.too_deep(expr.span()) } else { self.node(expr) };
+        let node = if self.depth > EXPANDED_DEPTH_MAX {
+            self.too_deep(expr.span())
+        } else {
+            self.node(expr)
+        };
         self.depth -= 1;
         node
     }
@@ -190,30 +214,60 @@ impl Checker<'_> {
     }
 
     fn warn(&mut self, span: Span, kind: WarningKind, message: String) {
-        self.findings.warnings.push(ConditionWarning { span, kind, message, in_macro: None });
+        self.findings.warnings.push(ConditionWarning {
+            span,
+            kind,
+            message,
+            in_macro: None,
+        });
     }
 
     /// Lowers a macro's condition, once for each graph: macros that double at each level would never end otherwise.
     fn macro_reference(&mut self, reference: &MacroRef) -> NodeId {
         let Some(body) = &reference.body else {
             let message = format!("Undefined macro '{}' used in filter.", reference.name);
-            return self.fail(ConditionError::new(ErrorKind::UndefinedMacro, reference.span, message));
+            return self.fail(ConditionError::new(
+                ErrorKind::UndefinedMacro,
+                reference.span,
+                message,
+            ));
         };
         let key = Arc::as_ptr(body).addr();
         self.findings.macros.push(key);
         if let Some(known) = self.macros.0.get(&key) {
             let (root, deepest) = (known.root, self.depth + known.depth);
             self.deepest = self.deepest.max(deepest);
-            return if deepest > EXPANDED_DEPTH_MAX { self.too_deep(reference.span) } else { root };
+            return if deepest > EXPANDED_DEPTH_MAX {
+                self.too_deep(reference.span)
+            } else {
+                root
+            };
         }
-        let outer = (std::mem::take(&mut self.findings), std::mem::replace(&mut self.deepest, self.depth));
+        let outer = (
+            std::mem::take(&mut self.findings),
+            std::mem::replace(&mut self.deepest, self.depth),
+        );
         let root = self.expr(body);
         let depth = self.deepest - self.depth;
         let mut findings = std::mem::replace(&mut self.findings, outer.0);
         self.deepest = self.deepest.max(outer.1);
-        findings.errors.iter_mut().for_each(|error| error.in_macro = Some(reference.name.clone()));
-        findings.warnings.iter_mut().for_each(|warning| warning.in_macro = Some(reference.name.clone()));
-        self.macros.0.insert(key, LoweredMacro { _body: Arc::clone(body), root, depth, findings });
+        findings
+            .errors
+            .iter_mut()
+            .for_each(|error| error.in_macro = Some(reference.name.clone()));
+        findings
+            .warnings
+            .iter_mut()
+            .for_each(|warning| warning.in_macro = Some(reference.name.clone()));
+        self.macros.0.insert(
+            key,
+            LoweredMacro {
+                _body: Arc::clone(body),
+                root,
+                depth,
+                findings,
+            },
+        );
         root
     }
 
@@ -228,7 +282,11 @@ impl Checker<'_> {
             (_, Op::In) if kind.is_list => Scope::Every,
             _ => Scope::Single,
         };
-        let scope = if operand::spans_ancestors(&operand) { Scope::Some } else { scope };
+        let scope = if operand::spans_ancestors(&operand) {
+            Scope::Some
+        } else {
+            scope
+        };
         let relation = operator::relation(check.op);
         let predicate = match &check.right {
             Right::Nothing => Predicate::Exists,
@@ -249,6 +307,10 @@ impl Checker<'_> {
                 Predicate::Constants(relation, check.modifier.unwrap_or(Modifier::AnyOf), constants)
             }
         };
-        Ok(Test { operand, scope, predicate })
+        Ok(Test {
+            operand,
+            scope,
+            predicate,
+        })
     }
 }

@@ -29,7 +29,10 @@ impl Program {
         let root = Optimizer::new(&mut graph).node(checked.root);
         let mut emitter = Emitter::new(&graph, &[root]);
         let root = emitter.step(root);
-        Self { program: emitter.finish(), root }
+        Self {
+            program: emitter.finish(),
+            root,
+        }
     }
 
     /// Whether the condition holds for the event.

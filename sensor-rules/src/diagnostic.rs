@@ -72,7 +72,7 @@ impl Diagnostic {
         Self {
             severity,
             code,
-            message: issue.message.clone(),
+            message: spoken(&issue.message).to_owned(),
             file: issue
                 .locations
                 .first()
@@ -112,6 +112,14 @@ impl Diagnostic {
             item: lint.item.clone(),
         }
     }
+}
+
+/// A message without the place in it, which is shown anyway.
+fn spoken(message: &str) -> &str {
+    let words = message
+        .strip_prefix("yaml-cpp: error at line ")
+        .and_then(|rest| rest.split_once(": "));
+    words.map_or(message, |(_, words)| words)
 }
 
 /// The named items on the way to a place.

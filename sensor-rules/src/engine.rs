@@ -89,7 +89,12 @@ impl RuleSetBuilder {
     /// # Errors
     /// What is wrong with its condition; the rule is not added.
     pub fn add(&mut self, rule: Rule) -> Result<RuleId, Vec<ConditionError>> {
-        let lowered = check::lower(&rule.condition, &self.catalogue, &mut self.graph, &mut self.macros)?;
+        let lowered = check::lower(
+            &rule.condition,
+            &self.catalogue,
+            &mut self.graph,
+            &mut self.macros,
+        )?;
         let id = RuleId(u32::try_from(self.rules.len()).unwrap_or(u32::MAX));
         self.event_types = self.event_types.union(&self.graph.event_types(lowered.root));
         self.rules.push(rule);
@@ -105,16 +110,29 @@ impl RuleSetBuilder {
         let (class_of_type, representatives) = tests.classes();
         let mut specialized = Vec::with_capacity(representatives.len());
         for event_type in representatives {
-            let mut specializer = Specializer::new(&mut self.graph, &tests, event_type);
-            specialized.push(self.roots.iter().map(|root| specializer.node(*root)).collect::<Vec<_>>());
+            let mut for_type = Specializer::new(&mut self.graph, &tests, event_type);
+            specialized.push(
+                self.roots
+                    .iter()
+                    .map(|root| for_type.node(*root))
+                    .collect::<Vec<_>>(),
+            );
         }
         let mut optimizer = Optimizer::new(&mut self.graph);
-        specialized.iter_mut().flatten().for_each(|root| *root = optimizer.node(*root));
-        let possible: Vec<Vec<(RuleId, NodeId)>> =
-            specialized.into_iter().map(|roots| possible(&self.graph, &roots)).collect();
+        specialized
+            .iter_mut()
+            .flatten()
+            .for_each(|root| *root = optimizer.node(*root));
+        let possible: Vec<Vec<(RuleId, NodeId)>> = specialized
+            .into_iter()
+            .map(|roots| possible(&self.graph, &roots))
+            .collect();
         let roots: Vec<_> = possible.iter().flatten().map(|(_, root)| *root).collect();
         let mut emitter = Emitter::new(&self.graph, &roots);
-        let classes = possible.into_iter().map(|rules| Class::new(&self.graph, rules, &mut emitter)).collect();
+        let classes = possible
+            .into_iter()
+            .map(|rules| Class::new(&self.graph, rules, &mut emitter))
+            .collect();
         RuleSet {
             matching: self.matching,
             event_types: self.event_types,
@@ -131,14 +149,19 @@ impl RuleSetBuilder {
         let mut seen = hashbrown::HashSet::<FieldRef, foldhash::fast::FixedState>::default();
         let of_conditions = self.roots.iter().flat_map(|root| self.graph.fields(*root));
         let of_outputs = self.rules.iter().flat_map(|rule| rule.output.source_fields());
-        of_conditions.chain(of_outputs).filter(|field| seen.insert(field.clone())).collect()
+        of_conditions
+            .chain(of_outputs)
+            .filter(|field| seen.insert(field.clone()))
+            .collect()
     }
 }
 
 /// The rules that are not certainly false, in the order of definition.
 fn possible(graph: &Graph, roots: &[NodeId]) -> Vec<(RuleId, NodeId)> {
     let ids = (0_u32..).map(RuleId);
-    ids.zip(roots.iter().copied()).filter(|(_, root)| *graph.node(*root) != Node::Const(false)).collect()
+    ids.zip(roots.iter().copied())
+        .filter(|(_, root)| *graph.node(*root) != Node::Const(false))
+        .collect()
 }
 
 /// The rules for event types that no rule tells apart.
@@ -151,8 +174,14 @@ struct Class {
 impl Class {
     fn new(graph: &Graph, rules: Vec<(RuleId, NodeId)>, emitter: &mut Emitter<'_>) -> Self {
         let roots: Vec<_> = rules.iter().map(|(_, root)| *root).collect();
-        let rules = rules.into_iter().map(|(id, root)| (id, emitter.step(root))).collect();
-        Self { rules, index: Index::new(graph, &roots, emitter) }
+        let rules = rules
+            .into_iter()
+            .map(|(id, root)| (id, emitter.step(root)))
+            .collect();
+        Self {
+            rules,
+            index: Index::new(graph, &roots, emitter),
+        }
     }
 }
 

@@ -47,13 +47,25 @@ pub enum ErrorKind {
 
 impl ConditionError {
     pub(crate) fn new(kind: ErrorKind, span: Span, message: impl Into<String>) -> Self {
-        Self { span, kind, expected: None, message: message.into(), in_macro: None }
+        Self {
+            span,
+            kind,
+            expected: None,
+            message: message.into(),
+            in_macro: None,
+        }
     }
 
     pub(crate) fn expecting(span: Span, expected: impl Into<String>) -> Self {
         let expected = expected.into();
         let message = format!("expected {expected}");
-        Self { span, kind: ErrorKind::Syntax, expected: Some(expected), message, in_macro: None }
+        Self {
+            span,
+            kind: ErrorKind::Syntax,
+            expected: Some(expected),
+            message,
+            in_macro: None,
+        }
     }
 
     /// Whether `skip-if-unknown-filter` excuses it: the condition names what this version does not know.

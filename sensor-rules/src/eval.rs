@@ -102,12 +102,14 @@ impl Program {
                 self.leaves[*leaf as usize].holds(&self.sources, event, &mut scratch.values)
             }
             Action::Not(child) => !self.holds(*child, event, scratch),
-            Action::And(range) => {
-                self.children_of(range).iter().all(|child| self.holds(*child, event, scratch))
-            }
-            Action::Or(range) => {
-                self.children_of(range).iter().any(|child| self.holds(*child, event, scratch))
-            }
+            Action::And(range) => self
+                .children_of(range)
+                .iter()
+                .all(|child| self.holds(*child, event, scratch)),
+            Action::Or(range) => self
+                .children_of(range)
+                .iter()
+                .any(|child| self.holds(*child, event, scratch)),
             Action::Exception(fields, child) => {
                 self.holds(*child, event, scratch) && !fields.iter().any(|field| event.is_incomplete(field))
             }

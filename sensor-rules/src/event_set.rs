@@ -97,7 +97,10 @@ mod tests {
     use super::*;
 
     fn set(names: &[&str]) -> EventTypeSet {
-        names.iter().filter_map(|name| EventType::from_name(name)).collect()
+        names
+            .iter()
+            .filter_map(|name| EventType::from_name(name))
+            .collect()
     }
 
     #[test]
@@ -109,6 +112,9 @@ mod tests {
         assert_eq!(a.complement().complement(), a);
         assert!(a.intersection(&a.complement()).is_empty());
         assert_eq!(a.union(&a.complement()), EventTypeSet::all());
-        assert_eq!(a.iter().map(EventType::name).collect::<Vec<_>>(), ["open", "openat"]);
+        assert_eq!(
+            a.iter().map(EventType::name).collect::<Vec<_>>(),
+            ["open", "openat"]
+        );
     }
 }

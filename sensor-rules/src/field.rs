@@ -41,7 +41,10 @@ pub struct FieldInfo {
 /// Type of a field's value. Several types share a representation in [`crate::event::Value`]; they differ in which
 /// constants they accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the variants are Falco's type names, listed by `name`")]
+#[expect(
+    missing_docs,
+    reason = "the variants are Falco's type names, listed by `name`"
+)]
 pub enum FieldType {
     Bool,
     Int16,
@@ -202,13 +205,19 @@ impl FieldRef {
     /// The field without an argument.
     #[must_use]
     pub const fn plain(field: Field) -> Self {
-        Self { field, arg: FieldArg::None }
+        Self {
+            field,
+            arg: FieldArg::None,
+        }
     }
 
     /// The field of ancestor `index` (1 is the parent), or of element `index`.
     #[must_use]
     pub const fn indexed(field: Field, index: u32) -> Self {
-        Self { field, arg: FieldArg::Index(index) }
+        Self {
+            field,
+            arg: FieldArg::Index(index),
+        }
     }
 
     /// The type of its value, which for `evt.rawarg` depends on the argument.

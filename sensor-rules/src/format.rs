@@ -27,7 +27,11 @@ pub struct Output {
 #[derive(Clone, Debug)]
 enum Part {
     Text(String),
-    Value { slot: SlotId, columns: Option<usize>, padded: bool },
+    Value {
+        slot: SlotId,
+        columns: Option<usize>,
+        padded: bool,
+    },
 }
 
 /// A field of an output.
@@ -79,8 +83,12 @@ impl Output {
     /// # Errors
     /// A `%` without a known field or transformer after it.
     pub fn parse(format: &str, catalogue: &Catalogue) -> Result<Self, OutputError> {
-        let mut builder =
-            Builder { catalogue, slots: Slots::default(), output: Self::default(), text: String::new() };
+        let mut builder = Builder {
+            catalogue,
+            slots: Slots::default(),
+            output: Self::default(),
+            text: String::new(),
+        };
         let mut at = usize::from(format.starts_with('*'));
         while let Some(percent) = format[at..].find('%') {
             builder.text.push_str(&format[at..at + percent]);
@@ -150,16 +158,27 @@ impl Builder<'_> {
         let columns = format[at + 1..at + 1 + digits].parse().ok();
         let start = at + 1 + digits;
         let invalid = |is_unknown_filter: bool, why: &str| {
-            let word: String =
-                format[start..].chars().take_while(|c| !c.is_whitespace() && *c != '%').collect();
+            let word: String = format[start..]
+                .chars()
+                .take_while(|c| !c.is_whitespace() && *c != '%')
+                .collect();
             let message = format!("invalid formatting token {word}{why}");
-            OutputError { offset: at, bytes: start + word.len() - at, is_unknown_filter, message }
+            OutputError {
+                offset: at,
+                bytes: start + word.len() - at,
+                is_unknown_filter,
+                message,
+            }
         };
         if columns.is_none() && digits > 0 {
             return Err(invalid(true, ": the number of columns is too large"));
         }
         let Some((written, used)) = parse::longest_operand(&format[start..], self.catalogue) else {
-            let why = if format[start..].is_empty() { ": a field must follow '%'" } else { "" };
+            let why = if format[start..].is_empty() {
+                ": a field must follow '%'"
+            } else {
+                ""
+            };
             return Err(invalid(true, why));
         };
         let operand = check::output_operand(&written, self.catalogue).map_err(|error| {
@@ -168,8 +187,13 @@ impl Builder<'_> {
         })?;
         self.end_text();
         let slot = self.field(&written, &operand);
-        let padded = matches!(&operand, Operand::Field(field) if field.field.info().flags.has(FieldFlag::Padded));
-        self.output.parts.push(Part::Value { slot, columns, padded });
+        let padded =
+            matches!(&operand, Operand::Field(field) if field.field.info().flags.has(FieldFlag::Padded));
+        self.output.parts.push(Part::Value {
+            slot,
+            columns,
+            padded,
+        });
         if let Written::Call(call) = &written {
             for inner in parse::fields_of(call) {
                 if let Ok(operand) = check::output_operand(&inner, self.catalogue) {

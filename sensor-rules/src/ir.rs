@@ -9,7 +9,7 @@ mod event_types;
 
 use std::net::IpAddr;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use ipnet::IpNet;
 use smol_str::SmolStr;
 
@@ -94,7 +94,9 @@ impl Operand {
             Self::Ancestors(field) => visit(FieldRef::plain(*field)),
             Self::Text(_) | Self::Number(_) => {}
             Self::List(items) | Self::Call(_, items, _) => {
-                items.iter().for_each(|item| item.for_each_field(visit));
+                for item in items {
+                    item.for_each_field(visit);
+                }
             }
         }
     }
@@ -188,15 +190,13 @@ impl Graph {
     }
 
     pub(crate) fn add_test(&mut self, test: Test) -> NodeId {
-        let id = match self.test_ids.get(&test) {
-            Some(id) => *id,
-            None => {
-                let id = TestId(position(self.tests.len()));
-                self.tests.push(test.clone());
-                self.test_ids.insert(test, id);
-                id
-            }
-        };
+        let known = self.test_ids.get(&test).copied();
+        let id = known.unwrap_or_else(|| {
+            let id = TestId(position(self.tests.len()));
+            self.tests.push(test.clone());
+            self.test_ids.insert(test, id);
+            id
+        });
         self.add(Node::Test(id))
     }
 
@@ -228,7 +228,7 @@ impl Graph {
         make: fn(Box<[NodeId]>) -> Node,
     ) -> NodeId {
         let mut kept = Vec::new();
-        let mut seen = hashbrown::HashSet::<NodeId, foldhash::fast::FixedState>::default();
+        let mut seen = HashSet::<NodeId, foldhash::fast::FixedState>::default();
         for child in children {
             match self.node(child) {
                 Node::Const(value) if *value == neutral => {}
@@ -257,17 +257,20 @@ impl Graph {
         }
     }
 
-    /// The nodes that `root` is made of, itself the last; each once, children first.
+    /// The nodes that the roots are made of, themselves included; each once, children first.
+    ///
+    /// It takes time for what it finds, not for what else the graph holds: it is asked of every rule.
     pub(crate) fn reachable(&self, roots: impl IntoIterator<Item = NodeId>) -> Vec<NodeId> {
-        let mut marked = vec![false; self.nodes.len()];
+        let mut seen = HashSet::<NodeId, foldhash::fast::FixedState>::default();
         let mut open: Vec<_> = roots.into_iter().collect();
         while let Some(id) = open.pop() {
-            if !std::mem::replace(&mut marked[id.index()], true) {
+            if seen.insert(id) {
                 self.for_each_child(id, |child| open.push(child));
             }
         }
-        let ids = (0..self.nodes.len()).filter(|at| marked[*at]);
-        ids.map(|at| NodeId(position(at))).collect()
+        let mut ids: Vec<_> = seen.into_iter().collect();
+        ids.sort_unstable();
+        ids
     }
 
     pub(crate) fn for_each_child(&self, id: NodeId, mut visit: impl FnMut(NodeId)) {
@@ -281,7 +284,7 @@ impl Graph {
     /// The fields that `root` reads, each once, in the order in which they are first read.
     pub(crate) fn fields(&self, root: NodeId) -> Vec<FieldRef> {
         let mut fields = Vec::new();
-        let mut seen = hashbrown::HashSet::<FieldRef, foldhash::fast::FixedState>::default();
+        let mut seen = HashSet::<FieldRef, foldhash::fast::FixedState>::default();
         let mut visit = |field: FieldRef| {
             if seen.insert(field.clone()) {
                 fields.push(field);

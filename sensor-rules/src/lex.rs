@@ -32,7 +32,11 @@ const fn is_bare_argument(byte: u8) -> bool {
 
 impl<'a> Cursor<'a> {
     pub(crate) const fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0, last: Span::new(0, 0) }
+        Self {
+            text,
+            at: 0,
+            last: Span::new(0, 0),
+        }
     }
 
     pub(crate) const fn position(&self) -> usize {
@@ -99,7 +103,10 @@ impl<'a> Cursor<'a> {
     /// Reads `word` if white space or an opening parenthesis follows it.
     pub(crate) fn keyword(&mut self, word: &str) -> bool {
         let found = self.rest().starts_with(word.as_bytes())
-            && self.rest().get(word.len()).is_some_and(|byte| is_blank(*byte) || *byte == b'(');
+            && self
+                .rest()
+                .get(word.len())
+                .is_some_and(|byte| is_blank(*byte) || *byte == b'(');
         if found {
             self.take(word.len());
         }
@@ -110,7 +117,9 @@ impl<'a> Cursor<'a> {
         if !rest.first().is_some_and(u8::is_ascii_alphabetic) {
             return 0;
         }
-        rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count()
+        rest.iter()
+            .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
+            .count()
     }
 
     /// Reads a name without dots.
@@ -141,16 +150,28 @@ impl<'a> Cursor<'a> {
 
     /// Reads what may stand in a bracket without quotes.
     pub(crate) fn bare_argument(&mut self) -> Option<&'a [u8]> {
-        let bytes = self.rest().iter().take_while(|byte| is_bare_argument(**byte)).count();
+        let bytes = self
+            .rest()
+            .iter()
+            .take_while(|byte| is_bare_argument(**byte))
+            .count();
         (bytes > 0).then(|| self.take(bytes))
     }
 
     /// Reads a number: hexadecimal, or decimal with fraction and signed exponent.
     pub(crate) fn number(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest();
-        let digits = |from: usize| rest[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = |from: usize| {
+            rest[from..]
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit())
+                .count()
+        };
         if rest.len() > 2 && rest[0] == b'0' && matches!(rest[1], b'x' | b'X') {
-            let hex = rest[2..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+            let hex = rest[2..]
+                .iter()
+                .take_while(|byte| byte.is_ascii_hexdigit())
+                .count();
             if hex > 0 {
                 return Some(self.take(2 + hex));
             }
@@ -179,10 +200,14 @@ impl<'a> Cursor<'a> {
     /// The text ends at the first quote that no backslash precedes, even where that backslash is itself escaped, as
     /// in Falco: a final backslash must be written `\x5c`.
     pub(crate) fn quoted(&mut self) -> Result<Option<Vec<u8>>, ConditionError> {
-        let Some(quote @ (b'"' | b'\'')) = self.rest().first().copied() else { return Ok(None) };
+        let Some(quote @ (b'"' | b'\'')) = self.rest().first().copied() else {
+            return Ok(None);
+        };
         let rest = self.rest();
         let closes = |at: &usize| rest[*at] == quote && (*at == 1 || rest[*at - 1] != b'\\');
-        let Some(end) = (1..rest.len()).find(closes) else { return Ok(None) };
+        let Some(end) = (1..rest.len()).find(closes) else {
+            return Ok(None);
+        };
         let mut value = Vec::with_capacity(end - 1);
         let mut at = 1;
         while at < end {
@@ -215,12 +240,13 @@ fn escape(text: &[u8], quote: u8) -> Option<(u8, usize)> {
         b'n' => Some((b'\n', 2)),
         b'r' => Some((b'\r', 2)),
         b't' => Some((b'\t', 2)),
-        b'\\' => Some((b'\\', 2)),
         b'/' => Some((b'/', 2)),
-        // Falco's rule files rely on it: a backslash before a blank stays and the blank goes.
-        b' ' => Some((b'\\', 2)),
+        // As in Falco: a backslash before a blank stays and the blank goes.
+        b'\\' | b' ' => Some((b'\\', 2)),
         b'x' => {
-            let digits = text.get(2..4).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+            let digits = text
+                .get(2..4)
+                .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
             u8::from_str_radix(ascii(digits), 16).ok().map(|byte| (byte, 4))
         }
         delimiter if delimiter == quote => Some((quote, 2)),

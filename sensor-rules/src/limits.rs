@@ -6,6 +6,9 @@ pub const CONDITION_DEPTH_MAX: usize = 1000;
 /// Depth of nesting of a condition that stands alone.
 pub const FILTER_DEPTH_MAX: usize = 100;
 
+/// Transformers inside transformers. Each takes several frames of the parser's stack.
+pub const TRANSFORMER_DEPTH_MAX: usize = 32;
+
 /// Bytes of a constant. Falco keeps constants in 256-byte buffers with a final NUL.
 pub const CONSTANT_BYTES_MAX: usize = 255;
 
@@ -28,4 +31,4 @@ pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 pub const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Depth of a condition's tree after macros are put in. The evaluator recurses as deeply.
-pub const EXPANDED_DEPTH_MAX: usize = 400;
+pub const EXPANDED_DEPTH_MAX: usize = 700;

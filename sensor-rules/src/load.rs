@@ -35,7 +35,7 @@ use std::collections::HashSet;
 use collect::Collector;
 use compile::{Compiled, compile};
 use context::Context;
-use limits::{FILE_BYTES_MAX, FILES_MAX};
+use limits::{FILE_BYTES_MAX, FILES_MAX, LOAD_BYTES_MAX};
 use read::Reader;
 
 pub use compile::ExtraField;
@@ -56,6 +56,8 @@ pub struct Loader {
     collector: Collector,
     compiled: Option<Compiled>,
     results: Vec<FileResult>,
+    /// Bytes of all files.
+    bytes: usize,
     /// What was said of earlier files and need not be said again: everything is compiled after each file.
     said: HashSet<(&'static str, Option<Span>, String)>,
 }
@@ -75,6 +77,7 @@ impl Loader {
             collector,
             compiled: None,
             results: Vec::new(),
+            bytes: 0,
             said: HashSet::new(),
         }
     }
@@ -109,36 +112,54 @@ impl Loader {
     }
 
     fn read(&mut self, name: &str, content: &[u8], result: &mut FileResult) {
-        let text = std::str::from_utf8(content);
-        let kept = text.unwrap_or_default().trim_start_matches('\u{feff}');
-        let file = self.sources.add(name, kept);
-        let context = Context::file(file, name);
-        let message = match text {
-            Err(error) => format!(
+        let decoded = std::str::from_utf8(content);
+        let text = decoded.unwrap_or_default();
+        let file = self
+            .sources
+            .add(name, text.strip_prefix('\u{feff}').unwrap_or(text));
+        self.bytes = self.bytes.saturating_add(content.len());
+        let refused = if let Err(error) = decoded {
+            format!(
                 "not UTF-8: byte {} of the file is not part of a character",
                 error.valid_up_to()
-            ),
-            Ok(text) if text.len() > FILE_BYTES_MAX => {
-                format!("the file is larger than {FILE_BYTES_MAX} bytes; split it")
+            )
+        } else if content.len() > FILE_BYTES_MAX {
+            format!("the file is larger than {FILE_BYTES_MAX} bytes; split it")
+        } else if self.bytes > LOAD_BYTES_MAX {
+            format!("the files are larger than {LOAD_BYTES_MAX} bytes together")
+        } else if self.sources.len() > FILES_MAX {
+            format!("more than {FILES_MAX} files")
+        } else {
+            let source = self.sources.text(file);
+            Reader {
+                source,
+                collector: &mut self.collector,
+                result,
             }
-            Ok(_) if self.sources.len() > FILES_MAX => format!("more than {FILES_MAX} files"),
-            Ok(_) => {
-                let source = self.sources.text(file);
-                Reader {
-                    source,
-                    collector: &mut self.collector,
-                    result,
-                }
-                .read(file);
-                return;
-            }
+            .read(file);
+            return;
         };
-        result.error(LoadError::new(ErrorCode::YamlParse, message, &context));
+        let whole_file = Context::file(file, name);
+        result.error(LoadError::new(ErrorCode::YamlParse, refused, &whole_file));
     }
 
     /// Ends the load: applies the selection and compiles the rules for matching, unless there were errors.
     #[must_use]
     pub fn finish(self) -> Loaded {
         info::finish(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_can_be_shared_between_threads() {
+        fn shared<T: Send + Sync>(_: &T) {}
+        let mut files = Loader::new(LoadOptions::default());
+        shared(&files);
+        shared(files.add_file("empty.yaml", b""));
+        shared(&files.finish());
     }
 }

@@ -34,7 +34,11 @@ pub(crate) enum Matcher {
     /// Some constant relates to the value.
     Any(ConstantSet),
     /// As many of the constants as the modifier says relate to the value, or differ from it.
-    Each { modifier: Modifier, negated: bool, singles: Vec<ConstantSet> },
+    Each {
+        modifier: Modifier,
+        negated: bool,
+        singles: Vec<ConstantSet>,
+    },
 }
 
 /// Matches a value that relates to any of the constants.
@@ -53,31 +57,45 @@ impl Matcher {
 
     /// The matcher of a predicate on constants; `None` for other predicates.
     pub(crate) fn for_constants(predicate: &Predicate) -> Option<Self> {
-        let Predicate::Constants(relation, modifier, constants) = predicate else { return None };
+        let Predicate::Constants(relation, modifier, constants) = predicate else {
+            return None;
+        };
         if *modifier == Modifier::AnyOf && *relation != Relation::Ne {
             return Some(Self::Any(ConstantSet::new(*relation, constants)));
         }
         let negated = *relation == Relation::Ne;
         let relation = if negated { Relation::Eq } else { *relation };
-        let singles = split(constants).iter().map(|single| ConstantSet::new(relation, single)).collect();
-        Some(Self::Each { modifier: *modifier, negated, singles })
+        let singles = split(constants)
+            .iter()
+            .map(|single| ConstantSet::new(relation, single))
+            .collect();
+        Some(Self::Each {
+            modifier: *modifier,
+            negated,
+            singles,
+        })
     }
 
     /// Whether one value matches.
     pub(crate) fn matches(&self, value: Scalar<'_>) -> bool {
-        self.matches_several(std::iter::once(value))
+        self.matches_several(&std::iter::once(value))
     }
 
     /// Whether values that stand for one do: any may match, `!=` needs all to differ. No value matches nothing.
-    pub(crate) fn matches_several<'a>(&self, values: impl Iterator<Item = Scalar<'a>> + Clone) -> bool {
+    pub(crate) fn matches_several<'a>(&self, values: &(impl Iterator<Item = Scalar<'a>> + Clone)) -> bool {
         match self {
             Self::Any(set) => values.clone().any(|value| set.matches(value)),
-            Self::Each { modifier, negated, singles } => {
+            Self::Each {
+                modifier,
+                negated,
+                singles,
+            } => {
                 if values.clone().next().is_none() || singles.is_empty() {
                     return false;
                 }
-                let mut holds =
-                    singles.iter().map(|single| *negated != values.clone().any(|value| single.matches(value)));
+                let mut holds = singles
+                    .iter()
+                    .map(|single| *negated != values.clone().any(|value| single.matches(value)));
                 match modifier {
                     Modifier::AnyOf => holds.any(|holds| holds),
                     Modifier::AllOf => holds.all(|holds| holds),
@@ -100,16 +118,18 @@ impl ConstantSet {
     fn new(relation: Relation, constants: &Constants) -> Self {
         match constants {
             Constants::Text(texts) => Self::Text(TextSet::new(relation, texts)),
-            Constants::Number(numbers) => match (relation, &numbers[..]) {
-                (Relation::Lt | Relation::Le | Relation::Gt | Relation::Ge, [number]) => {
-                    Self::NumberOrder(relation, *number)
+            Constants::Number(numbers) => {
+                let is_order = matches!(
+                    relation,
+                    Relation::Lt | Relation::Le | Relation::Gt | Relation::Ge
+                );
+                if let ([number], true) = (&numbers[..], is_order) {
+                    return Self::NumberOrder(relation, *number);
                 }
-                _ => {
-                    let mut numbers = numbers.clone();
-                    numbers.sort_unstable();
-                    Self::Numbers(numbers.into())
-                }
-            },
+                let mut numbers = numbers.clone();
+                numbers.sort_unstable();
+                Self::Numbers(numbers.into())
+            }
             Constants::Ip(ips) => {
                 let mut ips = ips.clone();
                 ips.sort_unstable();
@@ -123,9 +143,9 @@ impl ConstantSet {
         match (self, value) {
             (Self::Text(set), Scalar::Text(text)) => set.matches(text),
             (Self::Numbers(numbers), Scalar::Number(number)) => numbers.binary_search(&number).is_ok(),
-            (Self::Numbers(numbers), Scalar::Double(value)) => {
-                numbers.iter().any(|number| order_doubles(Relation::Eq, value, *number))
-            }
+            (Self::Numbers(numbers), Scalar::Double(value)) => numbers
+                .iter()
+                .any(|number| order_doubles(Relation::Eq, value, *number)),
             (Self::NumberOrder(relation, limit), Scalar::Number(number)) => orders(*relation, &number, limit),
             (Self::NumberOrder(relation, limit), Scalar::Double(value)) => {
                 order_doubles(*relation, value, *limit)
@@ -140,10 +160,14 @@ impl ConstantSet {
 /// One set of constants for each constant.
 fn split(constants: &Constants) -> Vec<Constants> {
     match constants {
-        Constants::Text(texts) => texts.iter().map(|text| Constants::Text(vec![text.clone()])).collect(),
-        Constants::Number(numbers) => {
-            numbers.iter().map(|number| Constants::Number(vec![*number])).collect()
-        }
+        Constants::Text(texts) => texts
+            .iter()
+            .map(|text| Constants::Text(vec![text.clone()]))
+            .collect(),
+        Constants::Number(numbers) => numbers
+            .iter()
+            .map(|number| Constants::Number(vec![*number]))
+            .collect(),
         Constants::Ip(ips) => ips.iter().map(|ip| Constants::Ip(vec![*ip])).collect(),
         Constants::Net(nets) => nets.iter().map(|net| Constants::Net(vec![*net])).collect(),
     }
@@ -163,7 +187,10 @@ pub(crate) fn orders<T: PartialOrd + ?Sized>(relation: Relation, left: &T, right
 }
 
 /// Compares a fraction with a whole constant.
-#[expect(clippy::cast_precision_loss, reason = "constants beyond 2^53 are no CPU percentages")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "constants beyond 2^53 are no CPU percentages"
+)]
 fn order_doubles(relation: Relation, value: f64, constant: i128) -> bool {
     orders(relation, &value, &(constant as f64))
 }

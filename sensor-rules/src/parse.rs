@@ -20,13 +20,17 @@ pub struct ParseOptions {
 
 impl ParseOptions {
     /// For the condition of a rule or macro.
-    pub const RULE: Self = Self { max_depth: CONDITION_DEPTH_MAX };
+    pub const RULE: Self = Self {
+        max_depth: CONDITION_DEPTH_MAX,
+    };
 }
 
 impl Default for ParseOptions {
     /// For a condition that stands alone.
     fn default() -> Self {
-        Self { max_depth: FILTER_DEPTH_MAX }
+        Self {
+            max_depth: FILTER_DEPTH_MAX,
+        }
     }
 }
 
@@ -35,16 +39,21 @@ impl Default for ParseOptions {
 /// # Errors
 /// The first place that the grammar does not allow.
 pub fn parse_condition(text: &str, options: &ParseOptions) -> Result<Expr, ConditionError> {
-    let mut parser = Parser::new(text, options);
+    let mut parser = Parser::new(text, *options);
     if text.is_empty() {
-        return Err(ConditionError::expecting(Span::default(), "a condition, not an empty text"));
+        return Err(ConditionError::expecting(
+            Span::default(),
+            "a condition, not an empty text",
+        ));
     }
     let expr = parser.or()?;
     if parser.cursor.at_end() {
         return Ok(expr);
     }
-    let message =
-        format!("unexpected token after '{}', expecting 'or', 'and'", parser.cursor.last_word());
+    let message = format!(
+        "unexpected token after '{}', expecting 'or', 'and'",
+        parser.cursor.last_word()
+    );
     let mut error = ConditionError::new(ErrorKind::Syntax, parser.cursor.here(), message);
     error.expected = Some("'or', 'and'".to_owned());
     Err(error)
@@ -54,34 +63,42 @@ pub(crate) struct Parser<'a> {
     pub(crate) cursor: Cursor<'a>,
     depth: usize,
     max_depth: usize,
+    /// Transformers around the place.
+    transformers: usize,
 }
 
 impl<'a> Parser<'a> {
-    pub(crate) const fn new(text: &'a str, options: &ParseOptions) -> Self {
-        Self { cursor: Cursor::new(text.as_bytes()), depth: 0, max_depth: options.max_depth }
+    pub(crate) const fn new(text: &'a str, options: ParseOptions) -> Self {
+        Self {
+            cursor: Cursor::new(text.as_bytes()),
+            depth: 0,
+            max_depth: options.max_depth,
+            transformers: 0,
+        }
     }
 
-    /// Runs one parse function a level deeper.
-    pub(crate) fn nested<T>(
-        &mut self,
-        parse: impl FnOnce(&mut Self) -> Result<T, ConditionError>,
-    ) -> Result<T, ConditionError> {
+    /// Goes a level deeper; [`Parser::leave`] comes back. An error ends the parse, and with it the count.
+    ///
+    /// Not a function around a closure, because that would take three frames of the stack for each level.
+    pub(crate) fn enter(&mut self) -> Result<(), ConditionError> {
         self.depth += 1;
-        if self.depth >= self.max_depth {
-            let message = format!("exceeded max depth limit of {}", self.max_depth);
-            return Err(ConditionError::new(ErrorKind::Depth, self.cursor.here(), message));
+        if self.depth < self.max_depth {
+            return Ok(());
         }
-        let parsed = parse(self)?;
+        let message = format!("exceeded max depth limit of {}", self.max_depth);
+        Err(ConditionError::new(ErrorKind::Depth, self.cursor.here(), message))
+    }
+
+    pub(crate) const fn leave(&mut self) {
         self.depth -= 1;
-        Ok(parsed)
     }
 
     fn or(&mut self) -> Result<Expr, ConditionError> {
-        self.nested(|parser| parser.chain("or", Self::and, Expr::Or))
+        self.chain("or", Self::and, Expr::Or)
     }
 
     fn and(&mut self) -> Result<Expr, ConditionError> {
-        self.nested(|parser| parser.chain("and", Self::not, Expr::And))
+        self.chain("and", Self::not, Expr::And)
     }
 
     /// One or more of `part`, joined by `keyword`. A blank or a parenthesis must follow the keyword.
@@ -91,66 +108,86 @@ impl<'a> Parser<'a> {
         part: fn(&mut Self) -> Result<Expr, ConditionError>,
         join: fn(Vec<Expr>) -> Expr,
     ) -> Result<Expr, ConditionError> {
+        self.enter()?;
         self.cursor.blank();
         let first = part(self)?;
         self.cursor.blank();
-        if !self.cursor.keyword(keyword) {
+        let mut children = Vec::new();
+        while self.cursor.keyword(keyword) {
+            children.push(if self.cursor.exact("(") {
+                self.embedded()?
+            } else {
+                part(self)?
+            });
+            self.cursor.blank();
+        }
+        self.leave();
+        if children.is_empty() {
             return Ok(first);
         }
-        let mut children = vec![first];
-        loop {
-            children.push(if self.cursor.exact("(") { self.embedded()? } else { part(self)? });
-            self.cursor.blank();
-            if !self.cursor.keyword(keyword) {
-                return Ok(join(children));
-            }
-        }
+        children.insert(0, first);
+        Ok(join(children))
     }
 
     fn not(&mut self) -> Result<Expr, ConditionError> {
-        self.nested(|parser| {
-            parser.cursor.blank();
-            let mut negated = false;
-            while parser.cursor.keyword("not") {
-                negated = !negated;
-                parser.cursor.blank();
-            }
-            let child = parser.primary()?;
-            Ok(if negated { Expr::Not(Box::new(child)) } else { child })
+        self.enter()?;
+        self.cursor.blank();
+        let mut negated = false;
+        while self.cursor.keyword("not") {
+            negated = !negated;
+            self.cursor.blank();
+        }
+        let child = self.primary()?;
+        self.leave();
+        Ok(if negated {
+            Expr::Not(Box::new(child))
+        } else {
+            child
         })
     }
 
     /// What follows an opening parenthesis.
     fn embedded(&mut self) -> Result<Expr, ConditionError> {
-        self.nested(|parser| {
-            parser.cursor.blank();
-            let expr = parser.or()?;
-            parser.cursor.blank();
-            if !parser.cursor.exact(")") {
-                return Err(ConditionError::expecting(parser.cursor.here(), "a ')' token, 'or', 'and'"));
-            }
-            Ok(expr)
-        })
+        self.enter()?;
+        self.cursor.blank();
+        let expr = self.or()?;
+        self.cursor.blank();
+        if !self.cursor.exact(")") {
+            return Err(ConditionError::expecting(
+                self.cursor.here(),
+                "a ')' token, 'or', 'and'",
+            ));
+        }
+        self.leave();
+        Ok(expr)
     }
 
     fn primary(&mut self) -> Result<Expr, ConditionError> {
-        self.nested(|parser| {
-            parser.cursor.blank();
-            if parser.cursor.exact("(") {
-                return parser.embedded();
-            }
-            if let Some(operand) = parser.operand()? {
-                return parser.check(operand).map(|check| Expr::Check(Box::new(check)));
-            }
-            let start = parser.cursor.position();
-            if let Some(name) = parser.cursor.identifier() {
-                let span = parser.cursor.since(start);
-                return Ok(Expr::Macro(MacroRef { name: name.into(), span, body: None }));
-            }
-            Err(ConditionError::expecting(
-                parser.cursor.here(),
-                "a '(' token, a field check, or the name of a macro",
-            ))
-        })
+        self.enter()?;
+        self.cursor.blank();
+        let expr = if self.cursor.exact("(") {
+            self.embedded()?
+        } else {
+            self.check_or_macro()?
+        };
+        self.leave();
+        Ok(expr)
+    }
+
+    fn check_or_macro(&mut self) -> Result<Expr, ConditionError> {
+        if let Some(operand) = self.operand()? {
+            return self.check(operand).map(|check| Expr::Check(Box::new(check)));
+        }
+        let start = self.cursor.position();
+        if let Some(name) = self.cursor.identifier() {
+            let span = self.cursor.since(start);
+            return Ok(Expr::Macro(MacroRef {
+                name: name.into(),
+                span,
+                body: None,
+            }));
+        }
+        let expected = "a '(' token, a field check, or the name of a macro";
+        Err(ConditionError::expecting(self.cursor.here(), expected))
     }
 }

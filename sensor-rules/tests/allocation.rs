@@ -1,5 +1,4 @@
 //! Once its scratch has grown, evaluation allocates nothing.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/table_event.rs"]
 mod table_event;
@@ -76,7 +75,10 @@ fn evaluation_allocates_nothing_after_the_first_event() {
     });
     let again = allocations(|| rules.evaluate(&event, &mut scratch, |_| matches += 1));
     assert!(matches >= 6, "the event matches some rules");
-    assert!(again <= by_event, "{again} allocations, of which the event's own are at most {by_event}");
+    assert!(
+        again <= by_event,
+        "{again} allocations, of which the event's own are at most {by_event}"
+    );
 }
 
 fn allocations(run: impl FnOnce()) -> u64 {

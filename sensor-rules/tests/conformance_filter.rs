@@ -1,5 +1,9 @@
 //! Falco's own cases for conditions.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and prints its figures")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and prints its figures"
+)]
 
 #[path = "support/cases.rs"]
 mod cases;
@@ -19,7 +23,13 @@ use table_event::{Owned, TableEvent};
 
 const fn field(name: &'static str, value_type: FieldType) -> FieldInfo {
     let (flags, argument) = (FieldFlags::NONE, Argument::None);
-    FieldInfo { name, value_type, flags, argument, description: "a field of Falco's test doubles" }
+    FieldInfo {
+        name,
+        value_type,
+        flags,
+        argument,
+        description: "a field of Falco's test doubles",
+    }
 }
 
 /// The fields of Falco's test doubles.
@@ -44,7 +54,9 @@ fn compiled(filter: &str) -> Result<Checked, Vec<ConditionError>> {
 }
 
 fn text<'a>(case: &'a Value, key: &str) -> &'a str {
-    case[key].as_str().unwrap_or_else(|| panic!("{key} is missing in {case}"))
+    case[key]
+        .as_str()
+        .unwrap_or_else(|| panic!("{key} is missing in {case}"))
 }
 
 /// The texts of a parse case: as written, repeated, and with other white space.
@@ -66,7 +78,9 @@ fn variants(case: &Value) -> Vec<String> {
 
 #[test]
 fn parse() {
-    let Some(data) = cases::read("filter_parse.json") else { return };
+    let Some(data) = cases::read("filter_parse.json") else {
+        return;
+    };
     let (mut total, mut wrong) = (0, Vec::new());
     for case in data.as_array().unwrap() {
         for text in variants(case) {
@@ -85,7 +99,9 @@ fn parse() {
                     let printed = expr.to_string();
                     let again = parse_condition(&printed, &ParseOptions::RULE).map(|expr| expr.to_string());
                     if again.as_deref() != Ok(&printed) {
-                        wrong.push(format!("{shown:?} prints as {printed:?}, which parses to {again:?}"));
+                        wrong.push(format!(
+                            "{shown:?} prints as {printed:?}, which parses to {again:?}"
+                        ));
                     }
                 }
                 Err(_) => {}
@@ -97,7 +113,9 @@ fn parse() {
 
 #[test]
 fn compile() {
-    let Some(data) = cases::read("filter_compile.json") else { return };
+    let Some(data) = cases::read("filter_compile.json") else {
+        return;
+    };
     let mut wrong = Vec::new();
     for case in data.as_array().unwrap() {
         let filter = text(case, "filter");
@@ -107,10 +125,17 @@ fn compile() {
             Err(errors) if expected => wrong.push(format!("{filter}: {errors:?}")),
             Ok(checked) => {
                 let advice = |kind: &WarningKind| !matches!(kind, WarningKind::DeprecatedField(_));
-                let found = checked.warnings.iter().filter(|warning| advice(&warning.kind)).count();
+                let found = checked
+                    .warnings
+                    .iter()
+                    .filter(|warning| advice(&warning.kind))
+                    .count();
                 let wanted = case.get("warnings").and_then(Value::as_u64);
                 if wanted.is_some_and(|wanted| wanted != found as u64) {
-                    wrong.push(format!("{filter}: {wanted:?} warnings wanted, {:?}", checked.warnings));
+                    wrong.push(format!(
+                        "{filter}: {wanted:?} warnings wanted, {:?}",
+                        checked.warnings
+                    ));
                 }
             }
             Err(_) => {}
@@ -121,7 +146,9 @@ fn compile() {
 
 #[test]
 fn catalogue_is_falcos() {
-    let Some(data) = cases::read("field_catalogue.json") else { return };
+    let Some(data) = cases::read("field_catalogue.json") else {
+        return;
+    };
     let catalogue = Catalogue::new();
     let mut wrong = Vec::new();
     for case in data.as_array().unwrap() {
@@ -136,7 +163,9 @@ fn catalogue_is_falcos() {
 
 #[test]
 fn event_table_is_falcos() {
-    let Some(data) = cases::read("event_table.json") else { return };
+    let Some(data) = cases::read("event_table.json") else {
+        return;
+    };
     let catalogue = Catalogue::new();
     let mut wrong = Vec::new();
     for case in data.as_array().unwrap() {
@@ -172,12 +201,18 @@ fn holds(filter: &str, event: &TableEvent) -> Result<bool, String> {
     builder.add(rule).unwrap();
     let mut matches = 0;
     builder.build().evaluate(event, &mut scratch, |_| matches += 1);
-    if alone == (matches == 1) { Ok(alone) } else { Err(format!("alone {alone}, as a rule {matches} matches")) }
+    if alone == (matches == 1) {
+        Ok(alone)
+    } else {
+        Err(format!("alone {alone}, as a rule {matches} matches"))
+    }
 }
 
 #[test]
 fn boolean_algebra() {
-    let Some(data) = cases::read("filter_bool.json") else { return };
+    let Some(data) = cases::read("filter_bool.json") else {
+        return;
+    };
     let event = TableEvent::new("open")
         .with_text("c.true", "1")
         .with_text("c.false", "0")
@@ -196,7 +231,12 @@ fn boolean_algebra() {
 
 /// Text of a fixture: each character is one byte.
 fn bytes(value: &Value) -> Vec<u8> {
-    value.as_str().unwrap().chars().map(|byte| u8::try_from(u32::from(byte)).unwrap()).collect()
+    value
+        .as_str()
+        .unwrap()
+        .chars()
+        .map(|byte| u8::try_from(u32::from(byte)).unwrap())
+        .collect()
 }
 
 fn owned(kind: &str, value: &Value) -> Owned {
@@ -206,14 +246,25 @@ fn owned(kind: &str, value: &Value) -> Owned {
         "int" => Owned::Int(value.as_i64().unwrap()),
         "uint" => Owned::Uint(value.as_u64().unwrap()),
         "ip" => Owned::Ip(value.as_str().unwrap().parse().unwrap()),
-        "list" | "anc" => Owned::List(value.as_array().unwrap().iter().map(|item| owned("str", item)).collect()),
+        "list" | "anc" => Owned::List(
+            value
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|item| owned("str", item))
+                .collect(),
+        ),
         other => panic!("unknown type {other} of a fixture"),
     }
 }
 
 fn fixture(data: &Value) -> TableEvent {
     let fields = data["fields"].as_object().unwrap();
-    let mut event = TableEvent::new(fields.get("evt.type").map_or("read", |value| value[1].as_str().unwrap()));
+    let mut event = TableEvent::new(
+        fields
+            .get("evt.type")
+            .map_or("read", |value| value[1].as_str().unwrap()),
+    );
     for (name, value) in fields {
         let kind = value[0].as_str().unwrap();
         // Fields of both ends of a socket are asked for as the two ends, which the fixtures name too.
@@ -234,7 +285,9 @@ fn fixture(data: &Value) -> TableEvent {
 
 #[test]
 fn evaluation() {
-    let Some(data) = cases::read("filter_eval.json") else { return };
+    let Some(data) = cases::read("filter_eval.json") else {
+        return;
+    };
     let cases = data["cases"].as_array().unwrap();
     let mut wrong = Vec::new();
     for case in cases {
@@ -246,7 +299,10 @@ fn evaluation() {
             None => found.is_err(),
         };
         if !is_right {
-            wrong.push(format!("{} {filter}: {found:?}, not {}", case["fixture"], case["expect"]));
+            wrong.push(format!(
+                "{} {filter}: {found:?}, not {}",
+                case["fixture"], case["expect"]
+            ));
         }
     }
     cases::conclude("filter_eval", cases.len(), &wrong);

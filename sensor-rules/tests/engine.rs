@@ -47,12 +47,20 @@ fn matches(rules: &RuleSet, event: &TableEvent) -> Vec<u32> {
 }
 
 fn types(names: &[&str]) -> EventTypeSet {
-    names.iter().map(|name| EventType::from_name(name).unwrap()).collect()
+    names
+        .iter()
+        .map(|name| EventType::from_name(name).unwrap())
+        .collect()
 }
 
 #[test]
 fn first_and_all_follow_the_order_of_definition() {
-    let conditions = ["proc.name=b", "evt.type=open", "proc.name=a", "evt.type in (open, close)"];
+    let conditions = [
+        "proc.name=b",
+        "evt.type=open",
+        "proc.name=a",
+        "evt.type in (open, close)",
+    ];
     let event = TableEvent::new("open").with_text("proc.name", "a");
     let set = |matching| rule_set(conditions.map(parsed), matching);
     assert_eq!(matches(&set(RuleMatching::All), &event), [1, 2, 3]);
@@ -87,17 +95,34 @@ fn event_types_follow_from_conditions() {
         let checked = check(&parsed(condition), &Catalogue::new()).unwrap();
         assert_eq!(checked.event_types, expected, "{condition}");
     }
-    let wide = |condition| check(&parsed(condition), &Catalogue::new()).unwrap().is_too_wide();
+    let wide = |condition| {
+        check(&parsed(condition), &Catalogue::new())
+            .unwrap()
+            .is_too_wide()
+    };
     assert!(wide("proc.name=a") && wide("evt.type!=open") && !wide("evt.type in (open, openat, execve)"));
 }
 
 #[test]
 fn a_rule_set_knows_its_types_and_fields() {
-    let set = rule_set(["evt.type=open and fd.net=10.0.0.0/8", "evt.type=close and proc.aname=a"].map(parsed), RuleMatching::All);
+    let set = rule_set(
+        [
+            "evt.type=open and fd.net=10.0.0.0/8",
+            "evt.type=close and proc.aname=a",
+        ]
+        .map(parsed),
+        RuleMatching::All,
+    );
     assert_eq!(set.event_types(), types(&["open", "close"]));
     let plain = FieldRef::plain;
-    let expected =
-        [Field::EvtType, Field::FdCip, Field::FdSip, Field::ProcAname, Field::ProcPname].map(plain);
+    let expected = [
+        Field::EvtType,
+        Field::FdCip,
+        Field::FdSip,
+        Field::ProcAname,
+        Field::ProcPname,
+    ]
+    .map(plain);
     assert_eq!(set.fields(), expected);
 }
 
@@ -109,7 +134,10 @@ fn many(count: usize) -> Vec<String> {
             1 => format!("evt.type=open and (fd.name startswith /dir{n}/ or proc.name in (x, name{n}))"),
             2 => format!("proc.cmdline contains part{n} and evt.type in (open, close)"),
             3 => format!("evt.type=open and not proc.name=name0 and fd.name endswith .end{n}"),
-            4 => format!("evt.type=open and proc.name=name{} and fd.name contains /dir", n % 12),
+            4 => format!(
+                "evt.type=open and proc.name=name{} and fd.name contains /dir",
+                n % 12
+            ),
             _ => format!("evt.type=open and fd.num={n}"),
         })
         .collect()
@@ -118,30 +146,48 @@ fn many(count: usize) -> Vec<String> {
 #[test]
 fn the_index_finds_what_one_rule_at_a_time_finds() {
     let conditions = many(600);
-    let set = rule_set(conditions.iter().map(|condition| parsed(condition)), RuleMatching::All);
-    let singles: Vec<_> =
-        conditions.iter().map(|condition| rule_set([parsed(condition)], RuleMatching::All)).collect();
+    let set = rule_set(
+        conditions.iter().map(|condition| parsed(condition)),
+        RuleMatching::All,
+    );
+    let singles: Vec<_> = conditions
+        .iter()
+        .map(|condition| rule_set([parsed(condition)], RuleMatching::All))
+        .collect();
     let base = || TableEvent::new("open").with("fd.num", Owned::Int(5));
     let events = [
-        base().with_text("proc.name", "name6").with_text("fd.name", "/dir7/x"),
-        base().with_text("proc.name", "x").with_text("fd.name", "/dir1/file.end9"),
-        base().with_text("proc.cmdline", "a part8 part80 part602").with_text("fd.name", "/dir13/.end3"),
+        base()
+            .with_text("proc.name", "name6")
+            .with_text("fd.name", "/dir7/x"),
+        base()
+            .with_text("proc.name", "x")
+            .with_text("fd.name", "/dir1/file.end9"),
+        base()
+            .with_text("proc.cmdline", "a part8 part80 part602")
+            .with_text("fd.name", "/dir13/.end3"),
         base(),
         TableEvent::new("close").with_text("proc.cmdline", "part14"),
         TableEvent::new("execve").with_text("proc.name", "name6"),
     ];
     for event in &events {
-        let expected: Vec<_> =
-            (0..600).filter(|n| !matches(&singles[*n as usize], event).is_empty()).collect();
+        let expected: Vec<_> = (0..600)
+            .filter(|n| !matches(&singles[*n as usize], event).is_empty())
+            .collect();
         assert_eq!(matches(&set, event), expected, "{event:?}");
     }
-    assert!(events[..5].iter().all(|event| !matches(&set, event).is_empty()), "each event finds something");
+    assert!(
+        events[..5].iter().all(|event| !matches(&set, event).is_empty()),
+        "each event finds something"
+    );
 }
 
 #[test]
 fn an_exception_does_not_hold_where_a_value_is_incomplete() {
     let exception = |body: &str| {
-        let exception = Exception { name: "known".into(), body: Box::new(parsed(body)) };
+        let exception = Exception {
+            name: "known".into(),
+            body: Box::new(parsed(body)),
+        };
         Expr::Not(Box::new(Expr::Exception(exception)))
     };
     let condition = Expr::And(vec![
@@ -151,7 +197,9 @@ fn an_exception_does_not_hold_where_a_value_is_incomplete() {
     ]);
     let set = rule_set([condition], RuleMatching::All);
     let event = |name: &str, incomplete: &[&str]| {
-        let mut event = TableEvent::new("open").with_text("proc.name", name).with_text("fd.name", "/tmp/x");
+        let mut event = TableEvent::new("open")
+            .with_text("proc.name", name)
+            .with_text("fd.name", "/tmp/x");
         event.incomplete = incomplete.iter().map(|&field| field.to_owned()).collect();
         event
     };
@@ -163,9 +211,14 @@ fn an_exception_does_not_hold_where_a_value_is_incomplete() {
 
 #[test]
 fn one_scratch_serves_any_number_of_sets() {
-    let first = rule_set(["proc.name=a", "proc.name=a or fd.name=b"].map(parsed), RuleMatching::All);
+    let first = rule_set(
+        ["proc.name=a", "proc.name=a or fd.name=b"].map(parsed),
+        RuleMatching::All,
+    );
     let second = rule_set(["fd.name=a"].map(parsed), RuleMatching::All);
-    let event = TableEvent::new("open").with_text("proc.name", "a").with_text("fd.name", "b");
+    let event = TableEvent::new("open")
+        .with_text("proc.name", "a")
+        .with_text("fd.name", "b");
     let mut scratch = Scratch::new();
     for _ in 0..3 {
         let (mut found, mut others) = (0, 0);
@@ -176,7 +229,11 @@ fn one_scratch_serves_any_number_of_sets() {
 }
 
 fn reference(name: &str, body: Option<Arc<Expr>>) -> Expr {
-    Expr::Macro(MacroRef { name: name.into(), span: Span::default(), body })
+    Expr::Macro(MacroRef {
+        name: name.into(),
+        span: Span::default(),
+        body,
+    })
 }
 
 #[test]
@@ -192,7 +249,9 @@ fn macros_that_double_do_not_explode() {
     let expr = reference("top", Some(body));
     let checked = check(&expr, &Catalogue::new()).unwrap();
     assert_eq!(checked.warnings.len(), 1, "a deprecated field is reported once");
-    let event = TableEvent::new("open").with_text("proc.name", "a").with("fd.num", Owned::Int(7));
+    let event = TableEvent::new("open")
+        .with_text("proc.name", "a")
+        .with("fd.num", Owned::Int(7));
     assert_eq!(matches(&rule_set([expr], RuleMatching::All), &event), [0]);
 }
 
@@ -200,10 +259,42 @@ fn macros_that_double_do_not_explode() {
 fn nesting_is_bounded_with_macros_too() {
     let mut expr = parsed("proc.name=a");
     for _ in 0..300 {
-        expr = Expr::Not(Box::new(reference("m", Some(Arc::new(Expr::Not(Box::new(expr)))))));
+        expr = Expr::Not(Box::new(reference(
+            "m",
+            Some(Arc::new(Expr::Not(Box::new(expr)))),
+        )));
     }
     let errors = check(&expr, &Catalogue::new()).unwrap_err();
-    assert_eq!(errors.iter().map(|error| error.kind).collect::<Vec<_>>(), [ErrorKind::Depth]);
+    assert_eq!(
+        errors.iter().map(|error| error.kind).collect::<Vec<_>>(),
+        [ErrorKind::Depth]
+    );
+}
+
+#[test]
+fn the_deepest_condition_that_is_taken_is_evaluated() {
+    let mut text = String::from("proc.name=a");
+    for _ in 0..190 {
+        text = format!("fd.num=1 and not (fd.num=2 or {text})");
+    }
+    let expr = parsed(&text);
+    let event = TableEvent::new("open")
+        .with_text("proc.name", "a")
+        .with("fd.num", Owned::Int(1));
+    assert_eq!(matches(&rule_set([expr], RuleMatching::All), &event), [0]);
+}
+
+#[test]
+fn hostile_nesting_is_refused_not_overflowed() {
+    for part in ["(", "not(", "not ", "a and (", "b64(", "join(\"\",("] {
+        let error = parse_condition(&part.repeat(100_000), &ParseOptions::RULE).unwrap_err();
+        let expected = if part == "not " {
+            ErrorKind::Syntax
+        } else {
+            ErrorKind::Depth
+        };
+        assert_eq!(error.kind, expected, "{part}");
+    }
 }
 
 #[test]
@@ -211,8 +302,10 @@ fn all_faults_are_reported_at_once_with_their_places() {
     let text = "proc.nmae=a and evt.type=opne and fd.num contains 1 and foo and fd.sip=1.2.3";
     let expr = parsed(text);
     let errors = check(&expr, &Catalogue::new()).unwrap_err();
-    let found: Vec<_> =
-        errors.iter().map(|error| (error.kind, &text[error.span.start..error.span.end])).collect();
+    let found: Vec<_> = errors
+        .iter()
+        .map(|error| (error.kind, &text[error.span.start..error.span.end]))
+        .collect();
     let expected = [
         (ErrorKind::UnknownField, "proc.nmae"),
         (ErrorKind::UnknownEventType, "opne"),
@@ -221,18 +314,35 @@ fn all_faults_are_reported_at_once_with_their_places() {
         (ErrorKind::Constant, "1.2.3"),
     ];
     assert_eq!(found, expected);
-    assert!(errors[0].message.contains("did you mean 'proc.name'"), "{}", errors[0]);
-    assert!(errors[1].message.starts_with("unknown event type opne"), "{}", errors[1]);
+    assert!(
+        errors[0].message.contains("did you mean 'proc.name'"),
+        "{}",
+        errors[0]
+    );
+    assert!(
+        errors[1].message.starts_with("unknown event type opne"),
+        "{}",
+        errors[1]
+    );
     assert_eq!(errors.iter().filter(|error| error.is_unknown_filter()).count(), 2);
 }
 
 #[test]
 fn findings_inside_macros_name_the_macro() {
     let inner = Arc::new(parsed("evt.dir=< and proc.name=proc.pname"));
-    let expr = Expr::And(vec![reference("m", Some(Arc::clone(&inner))), reference("m", Some(inner))]);
+    let expr = Expr::And(vec![
+        reference("m", Some(Arc::clone(&inner))),
+        reference("m", Some(inner)),
+    ]);
     let checked = check(&expr, &Catalogue::new()).unwrap();
-    let found: Vec<_> = checked.warnings.iter().map(|w| (w.kind.clone(), w.in_macro.as_deref())).collect();
-    let expected =
-        [(WarningKind::DeprecatedField("evt.dir"), Some("m")), (WarningKind::LooksLikeField, Some("m"))];
+    let found: Vec<_> = checked
+        .warnings
+        .iter()
+        .map(|w| (w.kind.clone(), w.in_macro.as_deref()))
+        .collect();
+    let expected = [
+        (WarningKind::DeprecatedField("evt.dir"), Some("m")),
+        (WarningKind::LooksLikeField, Some("m")),
+    ];
     assert_eq!(found, expected);
 }

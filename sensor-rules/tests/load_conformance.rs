@@ -1,28 +1,16 @@
 //! Loads rule files as Falco's own tests do and compares what comes of it.
 //!
 //! The data lies outside the repository, in `../shared` or where `SENSOR_SHARED` points.
+#![expect(clippy::print_stdout, reason = "a test prints its figures")]
+
+#[path = "support/cases.rs"]
+mod cases;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use sensor_rules::load::{AppendOutput, FileResult, LoadError, LoadOptions, Loaded, Loader, Location};
 use serde_json::Value;
-
-/// The directory with the data, if there is one.
-fn shared() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let from_env = std::env::var_os("SENSOR_SHARED").map(PathBuf::from);
-    // A worktree lies one level deeper than the repository.
-    let candidates = [
-        from_env,
-        Some(root.join("../shared")),
-        Some(root.join("../../shared")),
-    ];
-    candidates
-        .into_iter()
-        .flatten()
-        .find(|path| path.join("conformance").is_dir())
-}
 
 fn strings(case: &Value, key: &str) -> Vec<String> {
     let items = case[key].as_array().into_iter().flatten();
@@ -219,44 +207,51 @@ fn check_rules(case: &Value, loaded: &Loaded, differences: &mut Differences) {
 
 #[test]
 fn every_case_of_falco_loads_as_in_falco() {
-    let Some(shared) = shared() else {
-        println!("skip: no conformance data");
+    let Some(data) = cases::read("rule_load.json") else {
         return;
     };
-    let data = std::fs::read_to_string(shared.join("conformance/rule_load.json")).unwrap();
-    let cases: Vec<Value> = serde_json::from_str(&data).unwrap();
-    let mut failed = Vec::new();
-    for case in &cases {
+    let cases = data.as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut wrong = Vec::new();
+    for case in cases {
         let loaded = load(case);
         let mut differences = Differences(Vec::new());
         check_errors(case, &loaded, &mut differences);
         check_warnings(case, &loaded, &mut differences);
         check_rules(case, &loaded, &mut differences);
         if !differences.0.is_empty() {
-            failed.push(format!("{}:\n  {}", case["name"], differences.0.join("\n  ")));
+            wrong.push(format!("{}:\n  {}", case["name"], differences.0.join("\n  ")));
         }
     }
-    println!(
-        "{} of {} load cases pass",
-        cases.len() - failed.len(),
-        cases.len()
-    );
-    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    cases::conclude("rule_load", cases.len(), &wrong);
+}
+
+/// The folder with Falco's own rules, if there is one.
+fn falco_rules() -> Option<PathBuf> {
+    let from_env = std::env::var_os("SENSOR_SHARED").map(PathBuf::from);
+    // A worktree lies one level deeper than the repository.
+    let above = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .skip(2)
+        .take(2)
+        .map(|above| above.join("shared"));
+    from_env
+        .into_iter()
+        .chain(above)
+        .map(|shared| shared.join("falco-rules"))
+        .find(|folder| folder.is_dir())
 }
 
 #[test]
 fn falcos_rules_load_without_a_word() {
-    let Some(shared) = shared() else {
-        println!("skip: no conformance data");
+    let Some(folder) = falco_rules() else {
+        println!("skip: no rules of Falco");
         return;
     };
     for name in ["falco_rules.yaml", "falco-incubating_rules.yaml"] {
-        let mut loader = Loader::new(LoadOptions::default());
-        loader.add_file(
-            name,
-            &std::fs::read(shared.join("falco-rules").join(name)).unwrap(),
-        );
-        assert_silent(&loader.finish());
+        let content = std::fs::read(folder.join(name)).unwrap();
+        let mut files = Loader::new(LoadOptions::default());
+        files.add_file(name, &content);
+        assert_silent(&files.finish());
     }
 }
 

@@ -1,4 +1,5 @@
 //! What a user sees of errors and warnings. `UPDATE_EXPECT=1` writes the new text into this file.
+#![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 
 use expect_test::{Expect, expect};
 use sensor_rules::diagnostic::{Diagnostic, Style, diagnostics, falco_load_results, render};
@@ -225,20 +226,22 @@ fn not_yaml() {
     check(
         "- rule: a\n  desc: b: c\n",
         &expect![[r#"
-        error[LOAD_ERR_YAML_PARSE]: mapping values are not allowed in this context
-         --> rules.yaml:2:10
-          |
-        2 |   desc: b: c
-          |          ^
-    "#]],
+            error[LOAD_ERR_YAML_PARSE]: illegal map value
+             --> rules.yaml:2:10
+              |
+            2 |   desc: b: c
+              |          ^
+              |
+              = help: text that holds `: ` must be quoted
+        "#]],
     );
-    let mut loader = Loader::new(LoadOptions::default());
-    loader.add_file("rules.yaml", b"- rule: \xff\n");
-    let loaded = loader.finish();
+    let mut files = Loader::new(LoadOptions::default());
+    files.add_file("rules.yaml", b"- rule: \xff\n");
+    let loaded = files.finish();
     let shown = render(&diagnostics(&loaded)[0], &loaded.sources, Style::Plain);
-    expect![[r#"
+    expect![[r"
         error[LOAD_ERR_YAML_PARSE]: not UTF-8: byte 8 of the file is not part of a character
-        --> rules.yaml"#]]
+        --> rules.yaml"]]
     .assert_eq(&shown);
 }
 

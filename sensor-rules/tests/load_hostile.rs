@@ -2,21 +2,19 @@
 //!
 //! Each ends with an error or loads; the runner's limit on time and the size of test threads' stacks do the rest.
 
-use sensor_rules::load::{LoadOptions, Loaded, Loader};
+#[path = "load_support/files.rs"]
+mod files;
 
-fn load(file: &str) -> Loaded {
-    let mut loader = Loader::new(LoadOptions::default());
-    loader.add_file("rules.yaml", file.as_bytes());
-    loader.finish()
-}
+use std::fmt::Write as _;
 
-fn rule(condition: &str) -> String {
-    format!("- rule: r\n  desc: d\n  condition: {condition}\n  output: o\n  priority: INFO\n")
-}
+use files::{load, rule};
+use proptest::prelude::*;
+use sensor_rules::diagnostic::{Style, diagnostics, render};
+use sensor_rules::load::Loaded;
 
 /// The first error says this.
 fn refused(file: &str, expected: &str) {
-    let loaded = load(file);
+    let loaded = load(&[file]);
     let message = loaded.results[0]
         .errors
         .first()
@@ -26,7 +24,7 @@ fn refused(file: &str, expected: &str) {
 }
 
 fn loads(file: &str) -> Loaded {
-    let loaded = load(file);
+    let loaded = load(&[file]);
     assert!(loaded.is_ok(), "{:?}", loaded.results[0].errors.first());
     loaded
 }
@@ -43,7 +41,7 @@ fn alias_bomb() {
     let mut file = "- &a0 {list: x, items: [a]}\n".to_owned();
     for level in 1..20 {
         let before = format!("*a{},", level - 1).repeat(10);
-        file += &format!("- &a{level} [{before}]\n");
+        let _ = writeln!(file, "- &a{level} [{before}]");
     }
     refused(&file, "YAML values");
 }
@@ -90,7 +88,7 @@ fn lists_that_multiply_in_steps() {
     let mut file = String::new();
     for level in 0..12 {
         let next = vec![format!("'\"l{} x\"'", level + 1); 10].join(",");
-        file += &format!("- list: l{level}\n  items: [{next}]\n");
+        let _ = write!(file, "- list: l{level}\n  items: [{next}]\n");
     }
     refused(&format!("{file}{}", rule("proc.name in (l0)")), "");
 }
@@ -99,7 +97,7 @@ fn lists_that_multiply_in_steps() {
 fn macros_that_double() {
     let mut file = "- macro: m0\n  condition: evt.type = open\n".to_owned();
     for level in 1..64 {
-        file += &format!("- macro: m{level}\n  condition: m{0} or m{0}\n", level - 1);
+        let _ = write!(file, "- macro: m{level}\n  condition: m{0} or m{0}\n", level - 1);
     }
     refused(&format!("{file}{}", rule("m63")), "parts");
 }
@@ -109,7 +107,7 @@ fn macros_that_double_and_see_later_ones() {
     let mut file = String::new();
     for _ in 0..2 {
         for level in 0..64 {
-            file += &format!("- macro: m{level}\n  condition: m{0} or m{0}\n", level + 1);
+            let _ = write!(file, "- macro: m{level}\n  condition: m{0} or m{0}\n", level + 1);
         }
         file += "- macro: m64\n  condition: evt.type = open\n";
     }
@@ -121,7 +119,7 @@ fn macros_in_a_long_chain() {
     let chain = |length: usize| {
         let mut file = "- macro: m0\n  condition: evt.type = open\n".to_owned();
         for level in 1..length {
-            file += &format!("- macro: m{level}\n  condition: not m{}\n", level - 1);
+            let _ = write!(file, "- macro: m{level}\n  condition: not m{}\n", level - 1);
         }
         format!("{file}{}", rule(&format!("m{}", length - 1)))
     };
@@ -134,7 +132,7 @@ fn macros_in_a_ring() {
     let mut file = String::new();
     for _ in 0..2 {
         for level in 0..1000 {
-            file += &format!("- macro: m{level}\n  condition: m{}\n", (level + 1) % 1000);
+            let _ = write!(file, "- macro: m{level}\n  condition: m{}\n", (level + 1) % 1000);
         }
     }
     refused(&format!("{file}{}", rule("m0")), "");
@@ -165,7 +163,7 @@ fn wide_conditions() {
 
 #[test]
 fn many_exceptions() {
-    let values: Vec<String> = (0..20_000).map(|at| format!("[a{at}, /b{at}]")).collect();
+    let values: Vec<String> = (0..5000).map(|at| format!("[a{at}, /b{at}]")).collect();
     let exception = format!(
         "  exceptions: [{{name: e, fields: [proc.name, fd.name], values: [{}]}}]\n",
         values.join(", ")
@@ -184,11 +182,70 @@ fn many_rules() {
 #[test]
 fn many_errors() {
     let file = "- foo\n".repeat(50_000);
-    let loaded = load(&file);
+    let loaded = load(&[&file]);
     assert_eq!(loaded.results[0].errors.len(), 1000);
 }
 
 #[test]
 fn a_large_file() {
     refused(&"# comment\n".repeat(2_000_000), "larger than");
+}
+
+/// Pieces that rule files are made of, and some that they are not.
+const PIECES: &[&str] = &[
+    "- ",
+    "list: l\n",
+    "macro: m\n",
+    "rule: r\n",
+    "  items: [l, m, x]\n",
+    "  condition: ",
+    "m and ",
+    "not ",
+    "(",
+    ")",
+    "evt.type = open\n",
+    "proc.name in (l)\n",
+    "  output: %proc.name\n",
+    "  output: %x\n",
+    "  desc: d\n",
+    "  priority: INFO\n",
+    "  override: {condition: append}\n",
+    "  append: true\n",
+    "  exceptions: [{name: e, fields: ",
+    "proc.name",
+    ", values: [x, [y]]}]\n",
+    "  enabled: false\n",
+    "\n",
+    "  ",
+    ">\n    ",
+    "\"",
+    "'",
+    "\\",
+    "é",
+    "\u{0}",
+    "\t",
+    "&a ",
+    "*a",
+    "---\n",
+    "#",
+    ": ",
+    "[",
+    "]",
+    "{",
+    "}",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_text_gives_a_result(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..60)) {
+        let file = pieces.concat();
+        let loaded = load(&[&file, &file]);
+        prop_assert_eq!(loaded.rule_set.is_some(), loaded.is_ok());
+        for diagnostic in diagnostics(&loaded) {
+            prop_assert!(!render(&diagnostic, &loaded.sources, Style::Plain).is_empty());
+        }
+        prop_assert!(loaded.lint().len() < 1000);
+    }
 }

@@ -1,7 +1,12 @@
 //! What a caller decides about a load: which rules are enabled, and what is added to outputs.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "load_support/files.rs"]
+mod files;
 
 use std::collections::BTreeSet;
 
+use files::{errors, load_with};
 use sensor_rules::load::{
     AppendOutput, ExtraFieldOption, LoadOptions, Loaded, Loader, Selection, SelectionTarget, Version,
 };
@@ -30,10 +35,9 @@ const RULES: &str = "\
 ";
 
 fn load(options: LoadOptions) -> Loaded {
-    let mut loader = Loader::new(options);
-    let result = loader.add_file("rules.yaml", RULES.as_bytes());
-    assert!(result.is_ok(), "{result:?}");
-    loader.finish()
+    let loaded = load_with(options, &[RULES]);
+    assert_eq!(errors(&loaded), Vec::<String>::new());
+    loaded
 }
 
 fn active(loaded: &Loaded) -> Vec<&str> {
@@ -179,26 +183,28 @@ fn errors_of_appended_formats_are_reported() {
         extra_output: Some("%no.such".to_owned()),
         ..AppendOutput::default()
     }];
-    let mut loader = Loader::new(LoadOptions {
-        append_output,
-        ..LoadOptions::default()
-    });
-    let result = loader.add_file("rules.yaml", RULES.as_bytes());
-    assert_eq!(
-        result.errors.first().map(|error| error.code.as_str()),
-        Some("LOAD_ERR_COMPILE_OUTPUT")
+    let loaded = load_with(
+        LoadOptions {
+            append_output,
+            ..LoadOptions::default()
+        },
+        &[RULES],
+    );
+    assert!(
+        errors(&loaded)[0].starts_with("LOAD_ERR_COMPILE_OUTPUT: "),
+        "{:?}",
+        errors(&loaded)
     );
 }
 
 #[test]
 fn the_engine_version_is_the_callers() {
-    let file = b"- required_engine_version: 0.50.0\n";
     let load = |engine_version| {
-        let mut loader = Loader::new(LoadOptions {
+        let options = LoadOptions {
             engine_version,
             ..LoadOptions::default()
-        });
-        loader.add_file("rules.yaml", file).is_ok()
+        };
+        load_with(options, &["- required_engine_version: 0.50.0\n"]).is_ok()
     };
     assert!(load(Version::new(0, 50, 0)));
     assert!(!load(Version::new(0, 49, 9)));
@@ -208,16 +214,15 @@ fn the_engine_version_is_the_callers() {
 fn unknown_sources_are_the_callers_too() {
     let file = RULES.replace("tags: [file]", "source: audit");
     let known_sources = vec!["syscall".to_owned(), "audit".to_owned()];
-    let mut loader = Loader::new(LoadOptions {
-        known_sources,
-        ..LoadOptions::default()
-    });
-    loader.add_file("rules.yaml", file.as_bytes());
-    let loaded = loader.finish();
+    let loaded = load_with(
+        LoadOptions {
+            known_sources,
+            ..LoadOptions::default()
+        },
+        &[&file],
+    );
     assert_eq!(active(&loaded), ["shell in container", "file read"]);
-    let mut loader = Loader::new(LoadOptions::default());
-    loader.add_file("rules.yaml", file.as_bytes());
-    let loaded = loader.finish();
+    let loaded = load_with(LoadOptions::default(), &[&file]);
     assert_eq!(active(&loaded), ["shell in container"]);
     assert!(
         loaded.rule("file read").unwrap().compiled_condition.is_none(),
@@ -227,10 +232,10 @@ fn unknown_sources_are_the_callers_too() {
 
 #[test]
 fn a_file_that_cannot_be_read_stands_among_the_results() {
-    let mut loader = Loader::new(LoadOptions::default());
-    loader.add_file("rules.yaml", RULES.as_bytes());
-    loader.unreadable_file("gone.yaml", "no such file");
-    let loaded = loader.finish();
+    let mut files = Loader::new(LoadOptions::default());
+    files.add_file("rules.yaml", RULES.as_bytes());
+    files.unreadable_file("gone.yaml", "no such file");
+    let loaded = files.finish();
     assert!(loaded.rule_set.is_none());
     let error = &loaded.results[1].errors[0];
     assert_eq!(

@@ -22,13 +22,18 @@ fn event() -> TableEvent {
         .with("evt.is_io", Owned::Bool(true))
         .with("fd.sip", Owned::Ip("10.0.0.1".parse().unwrap()))
         .with("fd.types", Owned::List(vec![text("file"), text("ipv4")]));
-    event.ancestors.insert("proc.aname".to_owned(), vec![text("sh"), text("bash"), text("init")]);
+    event.ancestors.insert(
+        "proc.aname".to_owned(),
+        vec![text("sh"), text("bash"), text("init")],
+    );
     event
 }
 
 fn rendered(format: &str) -> String {
     let mut text = String::new();
-    Output::parse(format, &Catalogue::new()).unwrap().render(&event(), &mut text, &mut Scratch::new());
+    Output::parse(format, &Catalogue::new())
+        .unwrap()
+        .render(&event(), &mut text, &mut Scratch::new());
     text
 }
 
@@ -50,7 +55,10 @@ fn values_are_rendered_as_falco_does() {
         ("%join(\"-\", (proc.name, fd.num))", "Cat--3"),
         ("%proc.cmdline", "cat\\n\\u001b[2J\u{fffd}\"x\""),
         ("%evt.buffer", "ab..c"),
-        ("%fd.num %evt.is_io %fd.sip %fd.types", "-3 true 10.0.0.1 (file,ipv4)"),
+        (
+            "%fd.num %evt.is_io %fd.sip %fd.types",
+            "-3 true 10.0.0.1 (file,ipv4)",
+        ),
         ("%evt.rawtime.ns", "000000042"),
         ("[%5proc.name][%2proc.name][%6proc.pname]", "[Cat  ][Ca][<NA>  ]"),
     ];
@@ -62,25 +70,40 @@ fn values_are_rendered_as_falco_does() {
 #[test]
 fn unknown_tokens_are_refused_with_their_place() {
     let cases = [
-        ("a %not_a_real_field", 2, "invalid formatting token not_a_real_field", true),
+        (
+            "a %not_a_real_field",
+            2,
+            "invalid formatting token not_a_real_field",
+            true,
+        ),
         ("%proc.nobody x", 0, "invalid formatting token proc.nobody", true),
         ("100%", 3, "a field must follow '%'", true),
         ("%%proc.name", 0, "invalid formatting token", true),
         ("%evt.arg", 0, "invalid formatting token evt.arg", true),
         ("x %fd.ip", 2, "can stand in conditions only", false),
         ("%tolower(fd.num)", 0, "transformer 'tolower' takes", false),
-        ("%toupper(proc.name)[x]", 0, "does not support field arguments", false),
+        (
+            "%toupper(proc.name)[x]",
+            0,
+            "does not support field arguments",
+            false,
+        ),
     ];
     for (format, offset, message, is_unknown_filter) in cases {
         let error = Output::parse(format, &Catalogue::new()).unwrap_err();
         assert!(error.message.contains(message), "{format}: {error}");
-        assert_eq!((error.offset, error.is_unknown_filter), (offset, is_unknown_filter), "{format}: {error}");
+        assert_eq!(
+            (error.offset, error.is_unknown_filter),
+            (offset, is_unknown_filter),
+            "{format}: {error}"
+        );
     }
 }
 
 #[test]
 fn fields_have_keys_and_typed_values() {
-    let format = "%proc.aname[2] %tolower(proc.name) %fd.num %proc.pname %fd.types %fd.sip %proc.cmdline %fd.num";
+    let format =
+        "%proc.aname[2] %tolower(proc.name) %fd.num %proc.pname %fd.types %fd.sip %proc.cmdline %fd.num";
     let output = Output::parse(format, &Catalogue::new()).unwrap();
     let mut scratch = Scratch::new();
     let found: Vec<_> = output
@@ -106,5 +129,10 @@ fn fields_have_keys_and_typed_values() {
 fn output_is_bounded() {
     let format = "%65535proc.name".repeat(3);
     assert_eq!(rendered(&format).len(), sensor_rules::limits::OUTPUT_BYTES_MAX);
-    assert_eq!(Output::parse("%evt.dir %evt.dir", &Catalogue::new()).unwrap().deprecated_fields(), ["evt.dir"]);
+    assert_eq!(
+        Output::parse("%evt.dir %evt.dir", &Catalogue::new())
+            .unwrap()
+            .deprecated_fields(),
+        ["evt.dir"]
+    );
 }

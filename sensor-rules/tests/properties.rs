@@ -27,7 +27,10 @@ use table_event::TableEvent;
 fn holds(expr: &Expr, event: &TableEvent) -> bool {
     let checked = check(expr, &Catalogue::new()).unwrap_or_else(|errors| panic!("{expr}: {errors:?}"));
     let holds = Program::new(&checked).matches(event, &mut Scratch::new());
-    assert!(!holds || checked.event_types.contains(event.event_type()), "{expr}: not for {event:?}");
+    assert!(
+        !holds || checked.event_types.contains(event.event_type()),
+        "{expr}: not for {event:?}"
+    );
     holds
 }
 
@@ -87,7 +90,9 @@ fn operand_without_places(operand: &mut Operand) {
 fn arg_without_places(arg: &mut CallArg) {
     match arg {
         CallArg::Operand(operand) => operand_without_places(operand),
-        CallArg::Text(Literal { span, .. }) | CallArg::Number(Literal { span, .. }) => *span = Span::default(),
+        CallArg::Text(Literal { span, .. }) | CallArg::Number(Literal { span, .. }) => {
+            *span = Span::default();
+        }
         CallArg::List(items, span) => {
             *span = Span::default();
             items.iter_mut().for_each(arg_without_places);

@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod build_ebpf;
+mod configurations;
 mod demo;
 mod doc_check;
 mod harness;

@@ -43,6 +43,12 @@ impl Repo {
         self.target("release/sensor")
     }
 
+    /// The folder of shared reference data that conformance tests read, where there is one.
+    pub(crate) fn shared(&self) -> Option<PathBuf> {
+        let named = env::var_os("SENSOR_SHARED").map(PathBuf::from);
+        named.or_else(|| Some(self.path("../shared")).filter(|folder| folder.is_dir()))
+    }
+
     /// A cargo command in the checkout.
     ///
     /// What `cargo run` told this program about xtask is taken from the environment: ring, for one, is

@@ -37,7 +37,8 @@ pub struct WatchArgs {
     /// Only these rules; `*` stands for any text; may be repeated
     #[arg(long = "rule", value_name = "NAME")]
     rules: Vec<String>,
-    /// Only this priority and more severe ones: emergency, alert, critical, error, warning, notice, informational, debug
+    /// Only this priority and more severe ones: emergency, alert, critical, error, warning, notice,
+    /// informational, debug
     #[arg(long, value_name = "PRIORITY", value_parser = priority)]
     priority: Option<Priority>,
     /// Only rules with this tag; may be repeated

@@ -68,6 +68,13 @@ pub(super) fn check(config: &Config, page_bytes: u32) -> Vec<Problem> {
             "without rules nothing is ever detected",
         ));
     }
+    if let Err(errors) = config.respond.check() {
+        problems.extend(errors.into_iter().map(|error| Problem {
+            path: error.path,
+            message: error.message,
+            help: error.help,
+        }));
+    }
     if config.hostname.as_deref() == Some("") {
         problems.push(problem(
             "hostname",

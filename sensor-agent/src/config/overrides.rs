@@ -69,8 +69,8 @@ impl Override {
     }
 }
 
-/// Reads a value. Where only text makes sense it is taken as it is, and lists of text are split at commas, so that nobody
-/// has to quote YAML in a shell.
+/// Reads a value. Where only text makes sense it is taken as it is, and lists of text are split at
+/// commas, so that nobody has to quote YAML in a shell.
 fn parse(key_type: KeyType, text: &str, place: Place) -> Result<Node, SyntaxError> {
     let value = &text[place.start..];
     let text_node = |text: &str, place| Node::new(place, Value::Text(text.to_owned()));
@@ -88,8 +88,8 @@ fn parse(key_type: KeyType, text: &str, place: Place) -> Result<Node, SyntaxErro
     }
 }
 
-/// Finds the overrides among environment variables. Returns them, and a warning for each `SENSOR_` variable that
-/// means nothing.
+/// Finds the overrides among environment variables. Returns them, and a warning for each `SENSOR_`
+/// variable that means nothing.
 pub(super) fn from_environment(
     keys: &[Key],
     variables: impl IntoIterator<Item = (OsString, OsString)>,

@@ -1,7 +1,7 @@
 //! Reads the tree into types, and finds all that is wrong with it, not only the first.
 //!
-//! Serde stops at the first fault. So whatever is at fault is taken out of the tree, where its default takes its
-//! place, and the rest is read again, until nothing is at fault any more.
+//! Serde stops at the first fault. So whatever is at fault is taken out of the tree, where its
+//! default takes its place, and the rest is read again, until nothing is at fault any more.
 
 use std::fmt;
 
@@ -43,8 +43,8 @@ impl Fault {
     }
 }
 
-/// Reads `tree` into a type all of whose keys have defaults. Returns what could be read, and all faults. The faulty parts are
-/// removed from the tree.
+/// Reads `tree` into a type all of whose keys have defaults. Returns what could be read, and all
+/// faults. The faulty parts are removed from the tree.
 pub(super) fn read<T: for<'de> Deserialize<'de> + Default>(tree: &mut Node) -> (T, Vec<Fault>) {
     let mut faults = Vec::new();
     loop {
@@ -278,12 +278,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         let Some(entry) = self.value.take() else {
             return Err(Fault::custom("a value was asked for before its key"));
         };
-        let is_scalar = !matches!(entry.value.value, Value::Map(_) | Value::List(_) | Value::Null);
-        let place = if is_scalar {
-            entry.value.place
-        } else {
-            entry.key_place
-        };
-        seed.deserialize(&entry.value).map_err(|fault| fault.at(place))
+        seed.deserialize(&entry.value)
+            .map_err(|fault| fault.at(entry.shown_at()))
     }
 }

@@ -1,5 +1,5 @@
-//! What users are told of each key: the one place that the example file, the JSON schema and the names of the environment
-//! variables are made from.
+//! What users are told of each key: the one place that the example file, the JSON schema and the
+//! names of the environment variables are made from.
 
 use std::sync::LazyLock;
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use sensor_proto::v1::Priority;
 use serde::{Deserialize, Serialize};
 
+use crate::respond::config::RespondConfig;
 use crate::sink::Format;
 
 /// All that can be configured. The default is what an empty file gives.
@@ -30,6 +31,8 @@ pub struct Config {
     pub file: FileConfig,
     /// The HTTP server for Prometheus and health.
     pub metrics: MetricsConfig,
+    /// How detections are answered.
+    pub respond: RespondConfig,
     /// The sensor's own log, on standard error.
     pub log: LogConfig,
 }

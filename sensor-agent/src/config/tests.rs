@@ -91,7 +91,7 @@ fn all_faults_are_shown_where_they_stand() {
             1 | grcp:
               | ^^^^ did you mean `grpc`?
               |
-              = help: one of: hostname, rules, kernel, state, grpc, stdout, file, metrics, log
+              = help: one of: hostname, rules, kernel, state, grpc, stdout, file, metrics, respond, log
 
             error: there is no key `queue_items` here
              --> sensor.yaml:4:3
@@ -397,4 +397,35 @@ proptest::proptest! {
             proptest::prop_assert!(!errors.to_string().is_empty());
         }
     }
+}
+
+#[test]
+fn hooks_are_checked_too() {
+    check(
+        "respond:\n  hooks:\n    - name: a b\n      builtin: restore-files\n    - name: x\n      builtin: kill-process-tree\n      program: /bin/true\n",
+        &expect![[r#"
+            error: respond.hooks[0].name: `a b` is not a name for a hook
+             --> sensor.yaml:3:13
+              |
+            3 |     - name: a b
+              |             ^^^
+              |
+              = help: give 1 to 64 letters, digits, `-`, `_` or `.`
+
+            error: `restore-files` is not a value of this key
+             --> sensor.yaml:4:16
+              |
+            4 |       builtin: restore-files
+              |                ^^^^^^^^^^^^^ did you mean `restore-file`?
+              |
+              = help: one of: kill-process-tree, restore-file
+
+            error: respond.hooks[1]: a hook has both `program` and `builtin`
+             --> sensor.yaml:5:7
+              |
+            5 |     - name: x
+              |       ^^^^
+              |
+              = help: write one hook for each"#]],
+    );
 }

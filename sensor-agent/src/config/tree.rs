@@ -59,6 +59,17 @@ pub(super) struct Entry {
     pub(super) value: Node,
 }
 
+impl Entry {
+    /// Where a reader should look for this entry: at the value, or at the key where the value may
+    /// fill pages.
+    pub(super) fn shown_at(&self) -> Place {
+        match self.value.value {
+            Value::Map(_) | Value::List(_) | Value::Null => self.key_place,
+            _ => self.value.place,
+        }
+    }
+}
+
 /// Why text is no YAML.
 #[derive(Debug)]
 pub(super) struct SyntaxError {
@@ -107,8 +118,8 @@ impl Node {
         }
     }
 
-    /// Where a reader should look for this value: collections are shown by their first key or item, because they
-    /// may fill pages.
+    /// Where a reader should look for this value: collections are shown by their first key or item,
+    /// because they may fill pages.
     pub(super) fn shown_at(&self) -> Place {
         match &self.value {
             Value::Map(entries) => entries.first().map_or(self.place, |entry| entry.key_place),
@@ -117,9 +128,9 @@ impl Node {
         }
     }
 
-    /// Follows a path such as `grpc.tcp` or `respond.hooks[2].program` as far as the document has it. Returns the
-    /// place of the last part that is there.
-    pub(super) fn place_of(&self, path: &str) -> Option<Place> {
+    /// Follows a path such as `grpc.tcp` or `respond.hooks[2].program` as far as the document has
+    /// it. Returns the last part that is there, and where a reader should look for it.
+    pub(super) fn follow(&self, path: &str) -> Option<(&Self, Place)> {
         let mut node = self;
         let mut place = None;
         for part in path.split(['.', '[']) {
@@ -132,20 +143,28 @@ impl Node {
                 node = item;
             } else {
                 let Some(entry) = node.entry(part) else { break };
-                let is_scalar = !matches!(entry.value.value, Value::Map(_) | Value::List(_) | Value::Null);
-                place = Some(if is_scalar {
-                    entry.value.place
-                } else {
-                    entry.key_place
-                });
+                place = Some(entry.shown_at());
                 node = &entry.value;
             }
         }
-        place
+        place.map(|place| (node, place))
     }
 
-    /// Sets the value at a path of keys, making maps on the way. Where the document has something else than a map on the way,
-    /// it stays: that is reported when the document is read.
+    /// Whether something in here, but not all of it, stands at this place.
+    pub(super) fn has_part_at(&self, place: Place) -> bool {
+        match &self.value {
+            Value::Map(entries) => entries.iter().any(|entry| {
+                entry.key_place == place || entry.value.place == place || entry.value.has_part_at(place)
+            }),
+            Value::List(items) => items
+                .iter()
+                .any(|item| item.place == place || item.has_part_at(place)),
+            _ => false,
+        }
+    }
+
+    /// Sets the value at a path of keys, making maps on the way. Where the document has something
+    /// else than a map on the way, it stays: that is reported when the document is read.
     pub(super) fn set(&mut self, keys: &[&str], key_place: Place, value: Node) {
         let Some((key, rest)) = keys.split_first() else {
             *self = value;

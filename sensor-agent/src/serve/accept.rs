@@ -1,8 +1,8 @@
 //! Accepts connections, within bounds.
 //!
-//! A connection holds a permit as long as it lives, so that clients cannot use up our file descriptors; one that does not
-//! say within a few seconds what it wants is closed. Failing to accept (no descriptors left, a client that is gone
-//! already) never ends the listener.
+//! A connection holds a permit as long as it lives, so that clients cannot use up our file
+//! descriptors; one that does not say within a few seconds what it wants is closed. Failing to
+//! accept (no descriptors left, a client that is gone already) never ends the listener.
 
 use std::future::Future;
 use std::io;
@@ -19,8 +19,10 @@ use tokio::time::Sleep;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-/// Connections of one listener at one time; more wait in the kernel's queue. Above the most subscribers that can be
-/// configured would be of no use, and each connection may hold several.
+use super::authority::AuthorityPatch;
+
+/// Connections of one listener at one time; more wait in the kernel's queue. Above the most
+/// subscribers that can be configured would be of no use, and each connection may hold several.
 const CONNECTIONS_MAX: usize = 256;
 /// In which a client must have sent [`OPENING_BYTES`].
 const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,12 +44,15 @@ impl Connection for TcpStream {}
 pub(super) trait Listener: Send + Sync + 'static {
     /// A connection.
     type Io: Connection;
+    /// Whether clients may call us by a name that is none; see [`super::authority`].
+    const ANY_AUTHORITY: bool;
     /// Waits for the next connection.
     fn next(&self) -> impl Future<Output = io::Result<Self::Io>> + Send;
 }
 
 impl Listener for UnixListener {
     type Io = UnixStream;
+    const ANY_AUTHORITY: bool = true;
 
     async fn next(&self) -> io::Result<UnixStream> {
         self.accept().await.map(|(stream, _)| stream)
@@ -56,6 +61,7 @@ impl Listener for UnixListener {
 
 impl Listener for TcpListener {
     type Io = TcpStream;
+    const ANY_AUTHORITY: bool = false;
 
     async fn next(&self) -> io::Result<TcpStream> {
         let (stream, _) = self.accept().await?;
@@ -85,7 +91,11 @@ async fn accept_all<L: Listener>(listener: &L, sender: &mpsc::Sender<io::Result<
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         match listener.next().await {
             Ok(io) => {
-                if sender.send(Ok(Guarded::new(io, place))).await.is_err() {
+                if sender
+                    .send(Ok(Guarded::new(io, place, L::ANY_AUTHORITY)))
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -102,6 +112,7 @@ async fn accept_all<L: Listener>(listener: &L, sender: &mpsc::Sender<io::Result<
 pub(super) struct Guarded<S> {
     io: S,
     opening: Option<Opening>,
+    authority: Option<AuthorityPatch>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -112,7 +123,7 @@ struct Opening {
 }
 
 impl<S> Guarded<S> {
-    fn new(io: S, place: OwnedSemaphorePermit) -> Self {
+    fn new(io: S, place: OwnedSemaphorePermit, any_authority: bool) -> Self {
         let deadline = Box::pin(tokio::time::sleep(OPENING_TIMEOUT));
         Self {
             io,
@@ -120,6 +131,7 @@ impl<S> Guarded<S> {
                 deadline,
                 bytes_missing: OPENING_BYTES,
             }),
+            authority: any_authority.then(AuthorityPatch::new),
             _place: place,
         }
     }
@@ -141,6 +153,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(context, buffer);
+        if let Some(authority) = &mut self.authority {
+            authority.patch(&mut buffer.filled_mut()[before..]);
+        }
         let Some(opening) = &mut self.opening else {
             return read;
         };
@@ -184,5 +199,36 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    fn pair() -> (tokio::io::DuplexStream, Guarded<tokio::io::DuplexStream>) {
+        let (client, server) = tokio::io::duplex(64);
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        (client, Guarded::new(server, place, false))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_too_little_is_disconnected() {
+        let (mut client, mut server) = pair();
+        client.write_all(&[0; OPENING_BYTES - 1]).await.unwrap();
+        let mut buffer = [0; OPENING_BYTES];
+        let error = server.read_exact(&mut buffer).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_begun_may_be_silent() {
+        let (mut client, mut server) = pair();
+        client.write_all(&[0; OPENING_BYTES]).await.unwrap();
+        server.read_exact(&mut [0; OPENING_BYTES]).await.unwrap();
+        let silence = tokio::time::timeout(OPENING_TIMEOUT * 10, server.read_u8());
+        assert!(silence.await.is_err(), "only the test's own patience ends");
     }
 }

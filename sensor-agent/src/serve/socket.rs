@@ -1,7 +1,7 @@
 //! The unix socket's file.
 //!
-//! A socket that nobody listens on, left by a process that was killed, is replaced. Nothing else is ever removed: not a socket
-//! that someone listens on, nor anything that is no socket.
+//! A socket that nobody listens on, left by a process that was killed, is replaced. Nothing else is
+//! ever removed: not a socket that someone listens on, nor anything that is no socket.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -133,8 +133,8 @@ fn try_connect(path: &Path) -> Result<(), Errno> {
 
 fn listen_at(path: &Path) -> Result<StdUnixListener, Errno> {
     let socket = new_socket()?;
-    // The file gets the mode of the socket, less the umask (KERNEL net/unix/af_unix.c: unix_bind_bsd), so there is no
-    // moment in which others may connect.
+    // The file gets the mode of the socket, less the umask (KERNEL net/unix/af_unix.c:
+    // unix_bind_bsd), so there is no moment in which others may connect.
     fchmod(&socket, MODE)?;
     bind_socket(&socket, &SocketAddrUnix::new(path)?)?;
     rustix::fs::chmod(path, MODE)?;

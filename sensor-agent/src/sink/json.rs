@@ -1,8 +1,9 @@
 //! JSON lines: Falco's keys with Falco's meaning, and ours beside them.
 //!
-//! Falco's keys are `time`, `rule`, `priority`, `source`, `hostname`, `output`, `tags` and `output_fields`; ours
-//! (`id`, `event_type`, `process`, `container`, `file`, `incomplete`) are none that it uses. What the sensor says of
-//! itself has the source `internal` and, as there, no tags.
+//! Falco's keys are `time`, `rule`, `priority`, `source`, `hostname`, `output`, `tags` and
+//! `output_fields`; ours (`id`, `event_type`, `process`, `container`, `file`, `incomplete`) are
+//! none that it uses. What the sensor says of itself has the source `internal` and, as there, no
+//! tags.
 
 use std::io;
 

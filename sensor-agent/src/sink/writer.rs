@@ -22,7 +22,8 @@ use crate::hub::filter::CompiledFilter;
 use crate::hub::{Hub, Item, Request, SubscribeError, Subscription};
 use crate::metrics::{SinkMetrics, SubscriberKind};
 
-/// Items that are written at one time: enough to make system calls rare, few enough to stay small in memory.
+/// Items that are written at one time: enough to make system calls rare, few enough to stay small
+/// in memory.
 const BATCH_ITEMS_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// The shortest time between two log lines about one sink's failures.
 const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(10);

@@ -79,7 +79,9 @@ impl fmt::Display for Operand {
 impl fmt::Display for FieldName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
-        self.argument.as_ref().map_or(Ok(()), |argument| write_argument(f, argument))
+        self.argument
+            .as_ref()
+            .map_or(Ok(()), |argument| write_argument(f, argument))
     }
 }
 
@@ -88,7 +90,9 @@ impl fmt::Display for Call {
         write!(f, "{}(", self.transformer.name())?;
         comma_separated(f, &self.args)?;
         f.write_str(")")?;
-        self.index.as_ref().map_or(Ok(()), |index| write_argument(f, index))
+        self.index
+            .as_ref()
+            .map_or(Ok(()), |index| write_argument(f, index))
     }
 }
 
@@ -110,7 +114,9 @@ impl fmt::Display for CallArg {
 impl fmt::Display for Literal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match std::str::from_utf8(&self.bytes) {
-            Ok(text) if !text.is_empty() && self.bytes.iter().all(|byte| is_plain(*byte)) => f.write_str(text),
+            Ok(text) if !text.is_empty() && self.bytes.iter().all(|byte| is_plain(*byte)) => {
+                f.write_str(text)
+            }
             _ => write_quoted(f, &self.bytes),
         }
     }
@@ -138,7 +144,9 @@ pub(crate) fn write_argument(f: &mut impl fmt::Write, argument: &str) -> fmt::Re
 /// Writes text in double quotes; what is not printable UTF-8 becomes escapes.
 fn write_quoted(f: &mut impl fmt::Write, bytes: &[u8]) -> fmt::Result {
     // A quote after a backslash never ends the text, so that a final backslash needs another spelling.
-    let (bytes, last) = bytes.strip_suffix(b"\\").map_or((bytes, ""), |rest| (rest, "\\x5c"));
+    let (bytes, last) = bytes
+        .strip_suffix(b"\\")
+        .map_or((bytes, ""), |rest| (rest, "\\x5c"));
     f.write_str("\"")?;
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {

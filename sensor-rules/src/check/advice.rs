@@ -39,33 +39,44 @@ impl Checker<'_> {
     }
 
     fn advise_text(&mut self, literal: &Literal) {
-        let Ok(text) = std::str::from_utf8(&literal.bytes) else { return };
+        let Ok(text) = std::str::from_utf8(&literal.bytes) else {
+            return;
+        };
         if is_field(text.trim(), self.catalogue) {
             let message = format!("'{text}' may be a valid field misused as a const string value");
             self.warn(literal.span, WarningKind::LooksLikeField, message);
         } else if is_call(text.trim()) {
-            let message = format!("'{text}' may be a valid field transformer misused as a const string value");
+            let message =
+                format!("'{text}' may be a valid field transformer misused as a const string value");
             self.warn(literal.span, WarningKind::LooksLikeTransformer, message);
         }
     }
 }
 
 fn is_field(text: &str, catalogue: &Catalogue) -> bool {
-    let mut parser = Parser::new(text, &ParseOptions::default());
-    let Ok(Some(field)) = parser.field() else { return false };
+    let mut parser = Parser::new(text, ParseOptions::default());
+    let Ok(Some(field)) = parser.field() else {
+        return false;
+    };
     parser.cursor.at_end() && catalogue.resolve(&field.name, field.argument.as_deref()).is_ok()
 }
 
 fn is_call(text: &str) -> bool {
-    let mut parser = Parser::new(text, &ParseOptions::default());
+    let mut parser = Parser::new(text, ParseOptions::default());
     matches!(parser.call(), Ok(Some(_))) && parser.cursor.at_end()
 }
 
 /// Fields of Kubernetes audit events have no `<NA>`: a missing one has no value.
 fn is_unsafe_na_check(check: &Check) -> bool {
-    let Operand::Field(field) = &check.left else { return false };
+    let Operand::Field(field) = &check.left else {
+        return false;
+    };
     let is_json = field.name.starts_with("ka.") || field.name.starts_with("jevt.");
-    is_json && matches!(check.op, Op::Eq | Op::EqEq | Op::Ne | Op::In | Op::Intersects | Op::Pmatch)
+    is_json
+        && matches!(
+            check.op,
+            Op::Eq | Op::EqEq | Op::Ne | Op::In | Op::Intersects | Op::Pmatch
+        )
 }
 
 /// The operator that says the same as a pattern of literal text with anchors or wildcards around it.

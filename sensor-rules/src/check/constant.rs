@@ -89,13 +89,20 @@ fn bytes(op: Op, literal: &Literal) -> Result<Vec<u8>, String> {
     if !matches!(op, Op::BContains | Op::BStartsWith) {
         return Ok(literal.bytes.clone());
     }
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let pairs = literal.bytes.chunks(2).map(|pair| match pair {
         [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
         _ => None,
     });
     pairs.collect::<Option<Vec<_>>>().ok_or_else(|| {
-        format!("'{}' is not an even number of hexadecimal digits without '0x'", shown(literal))
+        format!(
+            "'{}' is not an even number of hexadecimal digits without '0x'",
+            shown(literal)
+        )
     })
 }
 
@@ -111,7 +118,8 @@ fn ip(literal: &Literal) -> Result<IpAddr, String> {
 
 fn net(literal: &Literal) -> Result<IpNet, String> {
     let text = shown(literal);
-    text.parse().map_err(|_| format!("'{text}' is not a valid network: write address/prefix length"))
+    text.parse()
+        .map_err(|_| format!("'{text}' is not a valid network: write address/prefix length"))
 }
 
 fn number(value_type: FieldType, literal: &Literal) -> Result<i128, String> {
@@ -134,7 +142,10 @@ fn number(value_type: FieldType, literal: &Literal) -> Result<i128, String> {
         format!("'{text}' is not a valid number: only decimal digits with an optional sign are")
     })?;
     fit(value_type, parsed).ok_or_else(|| {
-        format!("'{text}' is not a valid number: it does not fit type {}", value_type.name())
+        format!(
+            "'{text}' is not a valid number: it does not fit type {}",
+            value_type.name()
+        )
     })
 }
 
@@ -188,8 +199,15 @@ mod tests {
             (Bool, "1", None),
         ];
         for (value_type, text, expected) in cases {
-            let literal = Literal { bytes: text.as_bytes().to_vec(), span: Span::default() };
-            assert_eq!(number(value_type, &literal).ok(), expected, "{value_type:?} {text}");
+            let literal = Literal {
+                bytes: text.as_bytes().to_vec(),
+                span: Span::default(),
+            };
+            assert_eq!(
+                number(value_type, &literal).ok(),
+                expected,
+                "{value_type:?} {text}"
+            );
         }
     }
 }

@@ -10,7 +10,10 @@ use crate::ir::{Kind, Operand};
 use crate::transform::Transformer;
 
 const fn scalar(value_type: FieldType) -> Kind {
-    Kind { value_type, is_list: false }
+    Kind {
+        value_type,
+        is_list: false,
+    }
 }
 
 /// Where a field stands.
@@ -26,17 +29,17 @@ enum Place {
 pub(super) fn spans_ancestors(operand: &Operand) -> bool {
     match operand {
         Operand::Ancestors(_) => true,
-        Operand::Field(FieldRef { field, arg: FieldArg::Key(_) }) => field.is_ancestry(),
+        Operand::Field(FieldRef {
+            field,
+            arg: FieldArg::Key(_),
+        }) => field.is_ancestry(),
         _ => false,
     }
 }
 
 impl Checker<'_> {
     /// What stands left of an operator.
-    pub(super) fn left_operand(
-        &mut self,
-        operand: &ast::Operand,
-    ) -> Result<(Operand, Kind), ConditionError> {
+    pub(super) fn left_operand(&mut self, operand: &ast::Operand) -> Result<(Operand, Kind), ConditionError> {
         self.operand(operand, Place::Left)
     }
 
@@ -56,7 +59,10 @@ impl Checker<'_> {
         let misplaced = |message: String| ConditionError::new(ErrorKind::Misplaced, operand.span(), message);
         if matches!(check.op, Op::Regex | Op::Pmatch) || left.value_type == FieldType::IpNet {
             let keyword = check.op.keyword();
-            return Err(misplaced(format!("'{keyword}' compares '{}' with constants only", check.left)));
+            return Err(misplaced(format!(
+                "'{keyword}' compares '{}' with constants only",
+                check.left
+            )));
         }
         if left != kind {
             return Err(misplaced(format!(
@@ -81,9 +87,8 @@ impl Checker<'_> {
         let mut reference = resolved.map_err(|error| self.field_error(name, &error))?;
         let info = reference.field.info();
         let flags = info.flags;
-        let misplaced = |why: &str| {
-            ConditionError::new(ErrorKind::Misplaced, name.span, format!("field '{name}' {why}"))
-        };
+        let misplaced =
+            |why: &str| ConditionError::new(ErrorKind::Misplaced, name.span, format!("field '{name}' {why}"));
         if flags.has(FieldFlag::TableOnly) {
             return Err(self.field_error(name, &FieldError::Unknown(format_smolstr!("{name}"))));
         }
@@ -100,12 +105,21 @@ impl Checker<'_> {
             return Err(misplaced("cannot be given to a transformer"));
         }
         if is_reported_as_deprecated(reference.field) {
-            let message = format!("usage of deprecated field '{}' has been detected in the rule condition", info.name);
+            let message = format!(
+                "usage of deprecated field '{}' has been detected in the rule condition",
+                info.name
+            );
             self.warn(name.span, WarningKind::DeprecatedField(info.name), message);
         }
-        let kind = Kind { value_type: reference.value_type(), is_list: reference.is_list() };
+        let kind = Kind {
+            value_type: reference.value_type(),
+            is_list: reference.is_list(),
+        };
         if let Some((first, second)) = reference.field.endpoints() {
-            return Ok((Operand::Either(FieldRef::plain(first), FieldRef::plain(second)), kind));
+            return Ok((
+                Operand::Either(FieldRef::plain(first), FieldRef::plain(second)),
+                kind,
+            ));
         }
         if reference.field.is_ancestry() && reference.arg == FieldArg::None {
             return Ok((Operand::Ancestors(reference.field), kind));
@@ -125,7 +139,7 @@ impl Checker<'_> {
         if let FieldError::Unknown(_) = error
             && let Some(nearest) = self.catalogue.nearest(&name.name)
         {
-            message.push_str(&format!(", did you mean '{nearest}'?"));
+            message = format!("{message}, did you mean '{nearest}'?");
             expected = Some(nearest.to_owned());
         }
         let mut error = ConditionError::new(kind, name.span, message);
@@ -135,8 +149,10 @@ impl Checker<'_> {
 
     fn call(&mut self, call: &Call) -> Result<(Operand, Kind), ConditionError> {
         if call.index.is_some() && call.transformer != Transformer::Getopt {
-            let message =
-                format!("transformer '{}' does not support field arguments", call.transformer.name());
+            let message = format!(
+                "transformer '{}' does not support field arguments",
+                call.transformer.name()
+            );
             return Err(ConditionError::new(ErrorKind::Transformer, call.span, message));
         }
         let mut args = Vec::with_capacity(call.args.len());
@@ -178,11 +194,21 @@ impl Checker<'_> {
                     let fits = kind.value_type == FieldType::Text || kind.value_type.is_number();
                     if kind.is_list || !fits {
                         let message = format!("a list holds text and numbers, not {}", type_name(kind));
-                        return Err(ConditionError::new(ErrorKind::Transformer, item_span(item), message));
+                        return Err(ConditionError::new(
+                            ErrorKind::Transformer,
+                            item_span(item),
+                            message,
+                        ));
                     }
                     operands.push(operand);
                 }
-                Ok((Operand::List(operands), Kind { value_type: FieldType::Text, is_list: true }))
+                Ok((
+                    Operand::List(operands),
+                    Kind {
+                        value_type: FieldType::Text,
+                        is_list: true,
+                    },
+                ))
             }
         }
     }
@@ -198,7 +224,11 @@ fn item_span(arg: &CallArg) -> ast::Span {
 
 fn type_name(kind: Kind) -> String {
     let name = kind.value_type.name();
-    if kind.is_list { format!("list of {name}") } else { name.to_owned() }
+    if kind.is_list {
+        format!("list of {name}")
+    } else {
+        name.to_owned()
+    }
 }
 
 /// Deprecated fields that Falco warns of. The others of the catalogue only never have a value.
@@ -222,10 +252,11 @@ fn result_kind(call: &Call, args: &[Kind]) -> Option<Kind> {
             Some(scalar(FieldType::Text))
         }
         (Transformer::Concat, [_, _, ..]) if args.iter().all(is_plain_text) => Some(scalar(FieldType::Text)),
-        (Transformer::Getopt, [list, options])
-            if is_text(list) && list.is_list && is_plain_text(options) =>
-        {
-            Some(Kind { value_type: FieldType::Text, is_list: call.index.is_none() })
+        (Transformer::Getopt, [list, options]) if is_text(list) && list.is_list && is_plain_text(options) => {
+            Some(Kind {
+                value_type: FieldType::Text,
+                is_list: call.index.is_none(),
+            })
         }
         _ => None,
     }

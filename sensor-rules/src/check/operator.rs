@@ -11,7 +11,9 @@ pub(super) fn check(check: &Check, kind: Kind) -> Result<(), ConditionError> {
     if fits {
         return Ok(());
     }
-    let modifier = check.modifier.map_or_else(String::new, |modifier| format!(" {}", modifier.keyword()));
+    let modifier = check
+        .modifier
+        .map_or_else(String::new, |modifier| format!(" {}", modifier.keyword()));
     let list = if kind.is_list { "list of " } else { "" };
     let words: Vec<_> = allowed(kind).iter().map(|op| op.keyword()).collect();
     let message = format!(
@@ -21,7 +23,11 @@ pub(super) fn check(check: &Check, kind: Kind) -> Result<(), ConditionError> {
         kind.value_type.name(),
     );
     let mut error = ConditionError::new(ErrorKind::Operator, check.op_span, message);
-    error.expected = Some(if words.is_empty() { "no operator".to_owned() } else { words.join(", ") });
+    error.expected = Some(if words.is_empty() {
+        "no operator".to_owned()
+    } else {
+        words.join(", ")
+    });
     Err(error)
 }
 

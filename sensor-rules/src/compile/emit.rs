@@ -25,7 +25,9 @@ impl<'a> Emitter<'a> {
     /// Prepares for `roots`, from which it learns which nodes are shared.
     pub(crate) fn new(graph: &'a Graph, roots: &[NodeId]) -> Self {
         let mut uses = HashMap::default();
-        roots.iter().for_each(|root| *uses.entry(*root).or_insert(0) += 1);
+        for root in roots {
+            *uses.entry(*root).or_insert(0) += 1;
+        }
         for id in graph.reachable(roots.iter().copied()) {
             graph.for_each_child(id, |child| *uses.entry(child).or_insert(0) += 1);
         }
@@ -98,7 +100,11 @@ impl<'a> Emitter<'a> {
         if let Some(leaf) = self.leaves.get(&id) {
             return *leaf;
         }
-        let Test { operand, scope, predicate } = self.graph.test(id);
+        let Test {
+            operand,
+            scope,
+            predicate,
+        } = self.graph.test(id);
         let operands = self.operands(operand);
         let test = match predicate {
             Predicate::Exists => LeafTest::Exists,
@@ -109,7 +115,11 @@ impl<'a> Emitter<'a> {
             Predicate::Member(other) => LeafTest::Member(self.slot(other)),
         };
         let leaf = position(self.program.leaves.len());
-        self.program.leaves.push(Leaf { operands, scope: *scope, test });
+        self.program.leaves.push(Leaf {
+            operands,
+            scope: *scope,
+            test,
+        });
         self.leaves.insert(id, leaf);
         leaf
     }
@@ -142,9 +152,12 @@ pub(crate) fn add_source(operand: &Operand, sources: &mut Vec<Source>, slots: &m
         Operand::Ancestors(field) => Source::Ancestors(*field),
         Operand::Text(text) => Source::Text(text.clone().into()),
         Operand::Number(number) => Source::Number(*number),
-        Operand::List(items) => {
-            Source::List(items.iter().map(|item| add_source(item, sources, slots)).collect())
-        }
+        Operand::List(items) => Source::List(
+            items
+                .iter()
+                .map(|item| add_source(item, sources, slots))
+                .collect(),
+        ),
         Operand::Call(transformer, args, index) => Source::Call(
             *transformer,
             args.iter().map(|arg| add_source(arg, sources, slots)).collect(),

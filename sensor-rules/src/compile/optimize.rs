@@ -33,7 +33,11 @@ struct FuseKey {
 
 impl<'a> Optimizer<'a> {
     pub(crate) fn new(graph: &'a mut Graph) -> Self {
-        Self { graph, done: HashMap::default(), estimates: HashMap::default() }
+        Self {
+            graph,
+            done: HashMap::default(),
+            estimates: HashMap::default(),
+        }
     }
 
     pub(crate) fn node(&mut self, id: NodeId) -> NodeId {
@@ -76,19 +80,19 @@ impl<'a> Optimizer<'a> {
                 fused.push((child, None));
                 continue;
             };
-            match groups.get(&key) {
-                Some(at) => {
-                    let (_, merged) = &mut fused[*at];
-                    let base = merged.get_or_insert_with(|| test.clone());
-                    merge(&mut base.predicate, &test.predicate);
-                }
-                None => {
-                    groups.insert(key, fused.len());
-                    fused.push((child, Some(test)));
-                }
+            if let Some(at) = groups.get(&key) {
+                let (_, merged) = &mut fused[*at];
+                let base = merged.get_or_insert_with(|| test.clone());
+                merge(&mut base.predicate, &test.predicate);
+            } else {
+                groups.insert(key, fused.len());
+                fused.push((child, Some(test)));
             }
         }
-        fused.into_iter().map(|(child, test)| test.map_or(child, |test| self.graph.add_test(test))).collect()
+        fused
+            .into_iter()
+            .map(|(child, test)| test.map_or(child, |test| self.graph.add_test(test)))
+            .collect()
     }
 
     /// The same for `not a = x and not a = y`, which is `not a in (x, y)`.
@@ -108,13 +112,17 @@ impl<'a> Optimizer<'a> {
 
     /// The key and test of a node whose constants may be joined with others by "or".
     fn fusable(&self, id: NodeId) -> Option<(FuseKey, Test)> {
-        let Node::Test(test) = self.graph.node(id) else { return None };
+        let Node::Test(test) = self.graph.node(id) else {
+            return None;
+        };
         let test = self.graph.test(*test);
         // `in` on a list asks that every element is in one set, which two sets do not say together.
         if test.scope == Scope::Every {
             return None;
         }
-        let Predicate::Constants(relation, Modifier::AnyOf, constants) = &test.predicate else { return None };
+        let Predicate::Constants(relation, Modifier::AnyOf, constants) = &test.predicate else {
+            return None;
+        };
         let joins = matches!(
             relation,
             Relation::Eq
@@ -145,14 +153,23 @@ impl<'a> Optimizer<'a> {
             return *known;
         }
         let estimate = match self.graph.node(id).clone() {
-            Node::Const(value) => Estimate { cost: 0.0, holds: f32::from(u8::from(value)) },
+            Node::Const(value) => Estimate {
+                cost: 0.0,
+                holds: f32::from(u8::from(value)),
+            },
             Node::Test(test) => estimate_test(self.graph.test(test)),
             Node::Not(child) => {
                 let child = self.estimate(child);
-                Estimate { cost: child.cost, holds: 1.0 - child.holds }
+                Estimate {
+                    cost: child.cost,
+                    holds: 1.0 - child.holds,
+                }
             }
             Node::And(children) => {
-                let mut total = Estimate { cost: 0.0, holds: 1.0 };
+                let mut total = Estimate {
+                    cost: 0.0,
+                    holds: 1.0,
+                };
                 for child in children {
                     let child = self.estimate(child);
                     total.cost += total.holds * child.cost;
@@ -161,7 +178,10 @@ impl<'a> Optimizer<'a> {
                 total
             }
             Node::Or(children) => {
-                let mut total = Estimate { cost: 0.0, holds: 0.0 };
+                let mut total = Estimate {
+                    cost: 0.0,
+                    holds: 0.0,
+                };
                 for child in children {
                     let child = self.estimate(child);
                     total.cost += (1.0 - total.holds) * child.cost;
@@ -177,7 +197,9 @@ impl<'a> Optimizer<'a> {
 }
 
 fn merge(into: &mut Predicate, from: &Predicate) {
-    let (Predicate::Constants(_, _, into), Predicate::Constants(_, _, from)) = (into, from) else { return };
+    let (Predicate::Constants(_, _, into), Predicate::Constants(_, _, from)) = (into, from) else {
+        return;
+    };
     match (into, from) {
         (Constants::Text(into), Constants::Text(from)) => into.extend_from_slice(from),
         (Constants::Number(into), Constants::Number(from)) => into.extend_from_slice(from),
@@ -198,12 +220,19 @@ fn estimate_test(test: &Test) -> Estimate {
         Predicate::Constants(relation, modifier, constants) => {
             let is_text = matches!(constants, Constants::Text(_));
             let (cost, holds) = estimate_relation(*relation, is_text);
-            if *modifier == Modifier::AnyOf { (cost, holds) } else { (cost * 4.0, holds) }
+            if *modifier == Modifier::AnyOf {
+                (cost, holds)
+            } else {
+                (cost * 4.0, holds)
+            }
         }
         Predicate::Operand(relation, _) => (5.0, estimate_relation(*relation, true).1),
         Predicate::Member(_) => (20.0, 0.3),
     };
-    Estimate { cost: read + compare, holds }
+    Estimate {
+        cost: read + compare,
+        holds,
+    }
 }
 
 fn estimate_relation(relation: Relation, is_text: bool) -> (f32, f32) {

@@ -40,7 +40,11 @@ impl TypeTests {
         let mut of_type = Vec::with_capacity(EventType::COUNT);
         let mut representatives = Vec::new();
         for event_type in EventType::all() {
-            let outcome = self.tests.iter().map(|(_, types)| types.contains(event_type)).collect();
+            let outcome = self
+                .tests
+                .iter()
+                .map(|(_, types)| types.contains(event_type))
+                .collect();
             let class = *known.entry(outcome).or_insert_with(|| {
                 representatives.push(event_type);
                 u16::try_from(representatives.len() - 1).unwrap_or(u16::MAX)
@@ -61,8 +65,17 @@ pub(crate) struct Specializer<'a> {
 
 impl<'a> Specializer<'a> {
     pub(crate) fn new(graph: &'a mut Graph, tests: &'a TypeTests, event_type: EventType) -> Self {
-        let outcome = tests.tests.iter().map(|(test, types)| (*test, types.contains(event_type))).collect();
-        Self { graph, mentioned: &tests.mentioned, outcome, done: HashMap::default() }
+        let outcome = tests
+            .tests
+            .iter()
+            .map(|(test, types)| (*test, types.contains(event_type)))
+            .collect();
+        Self {
+            graph,
+            mentioned: &tests.mentioned,
+            outcome,
+            done: HashMap::default(),
+        }
     }
 
     /// The node with every test of the event type replaced by its outcome.

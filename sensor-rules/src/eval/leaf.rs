@@ -36,9 +36,10 @@ impl Leaf {
     pub(crate) fn holds(&self, sources: &[Source], event: &impl Event, values: &mut Values) -> bool {
         let (first, second) = match self.operands {
             Operands::One(slot) => (values.get(sources, slot, event), Cached::Missing),
-            Operands::Either(first, second) => {
-                (values.get(sources, first, event), values.get(sources, second, event))
-            }
+            Operands::Either(first, second) => (
+                values.get(sources, first, event),
+                values.get(sources, second, event),
+            ),
         };
         if first == Cached::Missing && second == Cached::Missing {
             return false;
@@ -52,12 +53,14 @@ impl Leaf {
         match &self.test {
             LeafTest::Exists => true,
             LeafTest::Constants(matcher) => match self.scope {
-                Scope::Single => matcher.matches_several(scalars),
+                Scope::Single => matcher.matches_several(&scalars),
                 Scope::Some => scalars.into_iter().any(|scalar| matcher.matches(scalar)),
                 Scope::Every => scalars.into_iter().all(|scalar| matcher.matches(scalar)),
             },
             LeafTest::Operand(relation, _) => {
-                let Some(right) = values.scalar(right) else { return false };
+                let Some(right) = values.scalar(right) else {
+                    return false;
+                };
                 let mut related = scalars.map(|left| relates(*relation, left, right));
                 // `!=` on both ends of a socket needs both to differ, as with constants.
                 if *relation == Relation::Ne && self.scope == Scope::Single {
@@ -71,10 +74,17 @@ impl Leaf {
                     return false;
                 }
                 let mut contained = scalars.map(|left| {
-                    let mut elements = values.items(&right).iter().filter_map(|item| values.scalar(*item));
+                    let mut elements = values
+                        .items(&right)
+                        .iter()
+                        .filter_map(|item| values.scalar(*item));
                     elements.any(|element| relates(Relation::Eq, left, element))
                 });
-                if self.scope == Scope::Every { contained.all(|is| is) } else { contained.any(|is| is) }
+                if self.scope == Scope::Every {
+                    contained.all(|is| is)
+                } else {
+                    contained.any(|is| is)
+                }
             }
         }
     }
@@ -100,5 +110,8 @@ fn relates(relation: Relation, left: Scalar<'_>, right: Scalar<'_>) -> bool {
 }
 
 fn contains_folded(text: &[u8], part: &[u8]) -> bool {
-    part.is_empty() || text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+    part.is_empty()
+        || text
+            .windows(part.len())
+            .any(|window| window.eq_ignore_ascii_case(part))
 }

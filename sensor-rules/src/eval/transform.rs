@@ -41,7 +41,9 @@ fn each(values: &mut Values, arg: Cached, change: fn(&mut Values, Cached) -> Cac
 }
 
 fn rewrite(values: &mut Values, text: Cached, change: fn(&mut [u8])) -> Cached {
-    let (Cached::Text { start, end } | Cached::Bytes { start, end }) = text else { return Cached::Missing };
+    let (Cached::Text { start, end } | Cached::Bytes { start, end }) = text else {
+        return Cached::Missing;
+    };
     let (start, end) = (start as usize, end as usize);
     values.compose(end - start, |kept| {
         let fresh = kept.len();
@@ -55,7 +57,12 @@ fn basename(values: &mut Values, text: Cached) -> Cached {
         return Cached::Missing;
     };
     let kept = memchr::memrchr(b'/', bytes).map_or(bytes.len(), |slash| bytes.len() - slash - 1);
-    Cached::Text { start: end.saturating_sub(u32::try_from(kept).unwrap_or(u32::MAX)).max(start), end }
+    Cached::Text {
+        start: end
+            .saturating_sub(u32::try_from(kept).unwrap_or(u32::MAX))
+            .max(start),
+        end,
+    }
 }
 
 fn length(values: &Values, arg: Cached) -> Cached {
@@ -68,8 +75,13 @@ fn length(values: &Values, arg: Cached) -> Cached {
 
 /// Decodes the standard alphabet; the padding may be missing.
 fn decode_base64(values: &mut Values, text: Cached) -> Cached {
-    let Some(bytes) = values.bytes(text) else { return Cached::Missing };
-    let digits = bytes.strip_suffix(b"==").or_else(|| bytes.strip_suffix(b"=")).unwrap_or(bytes);
+    let Some(bytes) = values.bytes(text) else {
+        return Cached::Missing;
+    };
+    let digits = bytes
+        .strip_suffix(b"==")
+        .or_else(|| bytes.strip_suffix(b"="))
+        .unwrap_or(bytes);
     if digits.len() % 4 == 1 || !digits.iter().all(|digit| base64_value(*digit).is_some()) {
         return Cached::Missing;
     }
@@ -104,7 +116,9 @@ const fn base64_value(digit: u8) -> Option<u8> {
 
 fn join(values: &mut Values, separator: Cached, list: Cached) -> Cached {
     let items: SmallVec<[Cached; 8]> = SmallVec::from_slice(values.items(&list));
-    let Some(separator) = values.bytes(separator) else { return Cached::Missing };
+    let Some(separator) = values.bytes(separator) else {
+        return Cached::Missing;
+    };
     let separator: SmallVec<[u8; 64]> = SmallVec::from_slice(separator);
     join_items(values, &separator, &items)
 }
@@ -155,7 +169,9 @@ fn write_number(kept: &mut Vec<u8>, negative: bool, mut number: u64) {
 /// and letters that `options` does not name are left out.
 fn getopt(values: &mut Values, list: Cached, options: Cached, index: Option<&[u8]>) -> Cached {
     let args: SmallVec<[Cached; 8]> = SmallVec::from_slice(values.items(&list));
-    let Some(options) = values.bytes(options) else { return Cached::Missing };
+    let Some(options) = values.bytes(options) else {
+        return Cached::Missing;
+    };
     let options: SmallVec<[u8; 64]> = SmallVec::from_slice(options);
     let mut found: SmallVec<[(u8, OptionValue); 8]> = SmallVec::new();
     let mut position = 0;
@@ -168,7 +184,9 @@ fn getopt(values: &mut Values, list: Cached, options: Cached, index: Option<&[u8
             continue;
         }
         for (at, letter) in bytes.iter().copied().enumerate().skip(1) {
-            let Some(takes_value) = takes_value(&options, letter) else { continue };
+            let Some(takes_value) = takes_value(&options, letter) else {
+                continue;
+            };
             let after = start + u32::try_from(at).unwrap_or(u32::MAX);
             if !takes_value {
                 found.push((letter, OptionValue::Letter(after)));
@@ -176,7 +194,16 @@ fn getopt(values: &mut Values, list: Cached, options: Cached, index: Option<&[u8
             }
             if at + 1 < bytes.len() {
                 let end = start + u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-                found.push((letter, OptionValue::Given(after, Cached::Text { start: after + 1, end })));
+                found.push((
+                    letter,
+                    OptionValue::Given(
+                        after,
+                        Cached::Text {
+                            start: after + 1,
+                            end,
+                        },
+                    ),
+                ));
             } else if let Some(value) = args.get(position) {
                 position += 1;
                 found.push((letter, OptionValue::Given(after, *value)));
@@ -188,8 +215,8 @@ fn getopt(values: &mut Values, list: Cached, options: Cached, index: Option<&[u8
     }
     match index {
         Some([letter]) => {
-            let last = found.iter().rev().find(|(known, _)| known == letter);
-            last.map_or(Cached::Missing, |(_, value)| value.of_index())
+            let newest = found.iter().rev().find(|(known, _)| known == letter);
+            newest.map_or(Cached::Missing, |(_, value)| value.of_index())
         }
         Some(_) => Cached::Missing,
         None => {
@@ -213,7 +240,10 @@ const EMPTY: Cached = Cached::Text { start: 0, end: 0 };
 
 impl OptionValue {
     const fn letter(position: u32) -> Cached {
-        Cached::Text { start: position, end: position + 1 }
+        Cached::Text {
+            start: position,
+            end: position + 1,
+        }
     }
 
     const fn of_index(self) -> Cached {
@@ -236,13 +266,18 @@ impl OptionValue {
 /// The argument at `position`, if it is an option.
 fn option_at<'a>(values: &'a Values, args: &[Cached], position: usize) -> Option<(u32, &'a [u8])> {
     let arg = *args.get(position)?;
-    let Cached::Text { start, .. } = arg else { return None };
+    let Cached::Text { start, .. } = arg else {
+        return None;
+    };
     let bytes = values.bytes(arg)?;
     (bytes.len() > 1 && bytes[0] == b'-').then_some((start, bytes))
 }
 
 /// Whether the option takes a value, or `None` where `options` does not name it.
 fn takes_value(options: &[u8], letter: u8) -> Option<bool> {
-    let at = options.iter().position(|option| *option == letter).filter(|_| letter != b':')?;
+    let at = options
+        .iter()
+        .position(|option| *option == letter)
+        .filter(|_| letter != b':')?;
     Some(options.get(at + 1) == Some(&b':'))
 }

@@ -104,7 +104,10 @@ impl Values {
             return known.value;
         }
         let value = self.compute(sources, slot, event);
-        self.slots[slot as usize] = Slot { epoch: self.epoch, value };
+        self.slots[slot as usize] = Slot {
+            epoch: self.epoch,
+            value,
+        };
         value
     }
 
@@ -118,7 +121,11 @@ impl Values {
             Source::List(items) => {
                 let items: SmallVec<[Cached; 8]> =
                     items.iter().map(|item| self.get(sources, *item, event)).collect();
-                if items.contains(&Cached::Missing) { Cached::Missing } else { self.list(&items) }
+                if items.contains(&Cached::Missing) {
+                    Cached::Missing
+                } else {
+                    self.list(&items)
+                }
             }
             Source::Call(transformer, args, index) => {
                 let args: SmallVec<[Cached; 4]> =
@@ -135,18 +142,25 @@ impl Values {
     fn fetch(&mut self, field: &FieldRef, event: &impl Event) -> Cached {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
-        let value = event.value(field, &mut buffer).map_or(Cached::Missing, |value| self.keep(&value));
+        let value = event
+            .value(field, &mut buffer)
+            .map_or(Cached::Missing, |value| self.keep(&value));
         self.buffer = buffer;
         value
     }
 
     fn keep(&mut self, value: &Value<'_>) -> Cached {
-        let Value::List(values) = value else { return self.keep_single(value) };
+        let Value::List(values) = value else {
+            return self.keep_single(value);
+        };
         let start = offset(self.items.len());
         for value in values {
             self.keep_item(value);
         }
-        Cached::List { start, end: offset(self.items.len()) }
+        Cached::List {
+            start,
+            end: offset(self.items.len()),
+        }
     }
 
     fn keep_item(&mut self, value: &Value<'_>) {
@@ -184,7 +198,11 @@ impl Values {
         }
         self.buffer = buffer;
         let end = offset(self.items.len());
-        if start == end { Cached::Missing } else { Cached::List { start, end } }
+        if start == end {
+            Cached::Missing
+        } else {
+            Cached::List { start, end }
+        }
     }
 
     /// Keeps bytes as text. What does not fit any more has no value.
@@ -199,13 +217,19 @@ impl Values {
         }
         let start = offset(self.bytes.len());
         write(&mut self.bytes);
-        Cached::Text { start, end: offset(self.bytes.len()) }
+        Cached::Text {
+            start,
+            end: offset(self.bytes.len()),
+        }
     }
 
     pub(super) fn list(&mut self, items: &[Cached]) -> Cached {
         let start = offset(self.items.len());
         self.items.extend_from_slice(items);
-        Cached::List { start, end: offset(self.items.len()) }
+        Cached::List {
+            start,
+            end: offset(self.items.len()),
+        }
     }
 
     /// The bytes of text or of a byte buffer.

@@ -8,8 +8,12 @@ use smol_str::SmolStr;
 use super::{Argument, ArgumentKind, EventType, Field, FieldArg, FieldInfo, FieldRef, params};
 
 /// Names of the table, built once.
-static NAMES: LazyLock<HashMap<&'static str, Field, foldhash::fast::FixedState>> =
-    LazyLock::new(|| Field::ALL.iter().map(|field| (field.info().name, *field)).collect());
+static NAMES: LazyLock<HashMap<&'static str, Field, foldhash::fast::FixedState>> = LazyLock::new(|| {
+    Field::ALL
+        .iter()
+        .map(|field| (field.info().name, *field))
+        .collect()
+});
 
 /// The fields that a set of rules may use: the table, and fields that are added to it.
 #[derive(Clone, Debug, Default)]
@@ -56,16 +60,21 @@ impl Catalogue {
 
     /// All fields, the table's first.
     pub fn iter(&self) -> impl Iterator<Item = Field> + '_ {
-        Field::ALL.iter().copied().chain(self.extra.iter().map(|info| Field::Extra(info)))
+        Field::ALL
+            .iter()
+            .copied()
+            .chain(self.extra.iter().map(|info| Field::Extra(info)))
     }
 
     /// The field of exactly this name, without an argument.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<Field> {
-        NAMES
-            .get(name)
-            .copied()
-            .or_else(|| self.extra.iter().find(|info| info.name == name).map(|info| Field::Extra(info)))
+        NAMES.get(name).copied().or_else(|| {
+            self.extra
+                .iter()
+                .find(|info| info.name == name)
+                .map(|info| Field::Extra(info))
+        })
     }
 
     /// Resolves a name as written (`proc.aname`, `evt.arg.flags`) with the argument in its brackets.
@@ -95,8 +104,13 @@ impl Catalogue {
 
 /// Splits `evt.arg.flags` into its field and argument.
 fn dotted_argument(name: &str) -> Option<(Field, &str)> {
-    let candidates =
-        [Field::EvtArg, Field::EvtRawarg, Field::EvtTypeIs, Field::EvtAbspath, Field::ThreadCgroup];
+    let candidates = [
+        Field::EvtArg,
+        Field::EvtRawarg,
+        Field::EvtTypeIs,
+        Field::EvtAbspath,
+        Field::ThreadCgroup,
+    ];
     candidates.into_iter().find_map(|field| {
         let key = name.strip_prefix(field.info().name)?.strip_prefix('.')?;
         Some((field, key))
@@ -109,7 +123,10 @@ fn with_argument(field: Field, name: &str, argument: Option<&str>) -> Result<Fie
         (Argument::None | Argument::Optional(_), None) => return Ok(FieldRef::plain(field)),
         (Argument::Required(_), None) => return Err(FieldError::MissingArgument(info.name)),
         (Argument::None, Some(_)) => {
-            return Err(FieldError::UnexpectedArgument(SmolStr::from(spelled(name, argument)), info.name));
+            return Err(FieldError::UnexpectedArgument(
+                SmolStr::from(spelled(name, argument)),
+                info.name,
+            ));
         }
         (Argument::Optional(kind) | Argument::Required(kind), Some(_)) => kind,
     };
@@ -160,23 +177,52 @@ mod tests {
     #[test]
     fn names_resolve_with_their_arguments() {
         let catalogue = Catalogue::new();
-        let key = |field, key: &str| Ok(FieldRef { field, arg: FieldArg::Key(key.into()) });
+        let key = |field, key: &str| {
+            Ok(FieldRef {
+                field,
+                arg: FieldArg::Key(key.into()),
+            })
+        };
         let cases = [
             ("proc.name", None, Ok(FieldRef::plain(Field::ProcName))),
             ("proc.aname", None, Ok(FieldRef::plain(Field::ProcAname))),
-            ("proc.aname", Some("2"), Ok(FieldRef::indexed(Field::ProcAname, 2))),
-            ("proc.aname", Some("x"), Err(FieldError::NotAnIndex("proc.aname", "x".into()))),
+            (
+                "proc.aname",
+                Some("2"),
+                Ok(FieldRef::indexed(Field::ProcAname, 2)),
+            ),
+            (
+                "proc.aname",
+                Some("x"),
+                Err(FieldError::NotAnIndex("proc.aname", "x".into())),
+            ),
             ("evt.arg.flags", None, key(Field::EvtArg, "flags")),
             ("evt.arg", Some("flags"), key(Field::EvtArg, "flags")),
             ("evt.arg", Some("1"), Ok(FieldRef::indexed(Field::EvtArg, 1))),
-            ("evt.arg.nope", None, Err(FieldError::UnknownParameter("nope".into()))),
+            (
+                "evt.arg.nope",
+                None,
+                Err(FieldError::UnknownParameter("nope".into())),
+            ),
             ("evt.arg", None, Err(FieldError::MissingArgument("evt.arg"))),
             ("evt.type.is.open", None, key(Field::EvtTypeIs, "open")),
-            ("evt.type.is.opne", None, Err(FieldError::UnknownEventType("opne".into()))),
+            (
+                "evt.type.is.opne",
+                None,
+                Err(FieldError::UnknownEventType("opne".into())),
+            ),
             ("evt.abspath.src", None, key(Field::EvtAbspath, "src")),
             ("proc.env", Some("A B"), key(Field::ProcEnv, "A B")),
-            ("proc.nobody", None, Err(FieldError::Unknown("proc.nobody".into()))),
-            ("proc.pid", Some("1"), Err(FieldError::UnexpectedArgument("proc.pid[1]".into(), "proc.pid"))),
+            (
+                "proc.nobody",
+                None,
+                Err(FieldError::Unknown("proc.nobody".into())),
+            ),
+            (
+                "proc.pid",
+                Some("1"),
+                Err(FieldError::UnexpectedArgument("proc.pid[1]".into(), "proc.pid")),
+            ),
         ];
         for (name, argument, expected) in cases {
             assert_eq!(catalogue.resolve(name, argument), expected, "{name} {argument:?}");
@@ -186,7 +232,11 @@ mod tests {
     #[test]
     fn the_nearest_name_is_suggested() {
         let catalogue = Catalogue::new();
-        for (name, expected) in [("proc.nmae", Some("proc.name")), ("fd.nam", Some("fd.name")), ("a.b", None)] {
+        for (name, expected) in [
+            ("proc.nmae", Some("proc.name")),
+            ("fd.nam", Some("fd.name")),
+            ("a.b", None),
+        ] {
             assert_eq!(catalogue.nearest(name), expected, "{name}");
         }
     }

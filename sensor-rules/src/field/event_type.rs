@@ -54,7 +54,10 @@ impl EventType {
         (0..Self::COUNT).map(Self::from_index)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the table is checked to be shorter than u16 below")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the table is checked to be shorter than u16 below"
+    )]
     pub(crate) const fn from_index(index: usize) -> Self {
         assert!(index < Self::COUNT);
         Self(index as u16)
@@ -74,7 +77,11 @@ const fn compare(a: &[u8], b: &[u8]) -> Order {
     let mut at = 0;
     while at < a.len() && at < b.len() {
         if a[at] != b[at] {
-            return if a[at] < b[at] { Order::Less } else { Order::Greater };
+            return if a[at] < b[at] {
+                Order::Less
+            } else {
+                Order::Greater
+            };
         }
         at += 1;
     }

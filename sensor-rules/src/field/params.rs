@@ -2,7 +2,10 @@
 //!
 //! A name that several events share has the type that the first of them gives it, as in Falco.
 
-use super::FieldType::{self, AbsTime, Bytes, Int16, Int32, Int64, IpAddr, Port, Raw, RelTime, Text, Uint8, Uint16, Uint32, Uint64};
+use super::FieldType::{
+    self, AbsTime, Bytes, Int16, Int32, Int64, IpAddr, Port, Raw, RelTime, Text, Uint8, Uint16, Uint32,
+    Uint64,
+};
 
 /// Names of all event parameters with their types, sorted by name.
 #[rustfmt::skip]
@@ -59,7 +62,9 @@ const PARAMETERS: &[(&str, FieldType)] = &[
 
 /// The type of the event parameter `name`, or `None` where no event has one of that name.
 pub(super) fn parameter_type(name: &str) -> Option<FieldType> {
-    let found = PARAMETERS.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
+    let found = PARAMETERS
+        .binary_search_by(|(known, _)| (*known).cmp(name))
+        .ok()?;
     Some(PARAMETERS[found].1)
 }
 
@@ -74,9 +79,12 @@ mod tests {
 
     #[test]
     fn shared_names_have_the_type_of_the_first_event() {
-        for (name, expected) in
-            [("flags", Some(Uint32)), ("res", Some(Int64)), ("addr", Some(Raw)), ("nope", None)]
-        {
+        for (name, expected) in [
+            ("flags", Some(Uint32)),
+            ("res", Some(Int64)),
+            ("addr", Some(Raw)),
+            ("nope", None),
+        ] {
             assert_eq!(parameter_type(name), expected, "{name}");
         }
     }

@@ -57,7 +57,12 @@ mod tests {
     #[test]
     fn services_are_sorted_and_found() {
         assert!(SERVICES.is_sorted_by(|a, b| a.0 < b.0));
-        for (name, port) in [("ssh", Some(22)), ("https", Some(443)), ("nope", None), ("", None)] {
+        for (name, port) in [
+            ("ssh", Some(22)),
+            ("https", Some(443)),
+            ("nope", None),
+            ("", None),
+        ] {
             assert_eq!(service_port(name), port, "{name}");
         }
     }

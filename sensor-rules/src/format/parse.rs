@@ -6,12 +6,14 @@ use crate::parse::{ParseOptions, Parser};
 
 /// The longest field, or the transformer, that `text` starts with, and its length.
 pub(super) fn longest_operand(text: &str, catalogue: &Catalogue) -> Option<(Operand, usize)> {
-    let mut parser = Parser::new(text, &ParseOptions::default());
+    let mut parser = Parser::new(text, ParseOptions::default());
     if let Ok(Some(call)) = parser.call() {
         return Some((Operand::Call(call), parser.cursor.position()));
     }
-    let name_bytes =
-        text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')).count();
+    let name_bytes = text
+        .bytes()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
+        .count();
     if let Some(found) = with_bracket(text, name_bytes, catalogue) {
         return Some(found);
     }
@@ -19,7 +21,14 @@ pub(super) fn longest_operand(text: &str, catalogue: &Catalogue) -> Option<(Oper
         let name = &text[..length];
         catalogue.resolve(name, None).ok()?;
         let span = Span::new(0, length);
-        Some((Operand::Field(FieldName { name: name.into(), argument: None, span }), length))
+        Some((
+            Operand::Field(FieldName {
+                name: name.into(),
+                argument: None,
+                span,
+            }),
+            length,
+        ))
     })
 }
 
@@ -28,7 +37,7 @@ fn with_bracket(text: &str, name_bytes: usize, catalogue: &Catalogue) -> Option<
     if text.as_bytes().get(name_bytes) != Some(&b'[') {
         return None;
     }
-    let mut parser = Parser::new(text, &ParseOptions::default());
+    let mut parser = Parser::new(text, ParseOptions::default());
     let field = parser.field().ok()??;
     catalogue.resolve(&field.name, field.argument.as_deref()).ok()?;
     Some((Operand::Field(field), parser.cursor.position()))

@@ -18,7 +18,11 @@ pub(super) fn render(
     for part in parts {
         match part {
             Part::Text(literal) => text.push_str(literal),
-            Part::Value { slot, columns, padded } => {
+            Part::Value {
+                slot,
+                columns,
+                padded,
+            } => {
                 let value = values.get(sources, *slot, event);
                 let from = text.len();
                 match value {
@@ -91,17 +95,20 @@ fn push_escaped(text: &mut String, bytes: &[u8]) {
 
 fn push_printable(text: &mut String, bytes: &[u8]) {
     let printable = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
-    text.extend(bytes.iter().map(|byte| if printable(byte) { char::from(*byte) } else { '.' }));
+    text.extend(
+        bytes
+            .iter()
+            .map(|byte| if printable(byte) { char::from(*byte) } else { '.' }),
+    );
 }
 
 /// Pads or cuts what follows `from` to a number of characters.
 fn fit(text: &mut String, from: usize, columns: usize) {
-    match text[from..].char_indices().nth(columns) {
-        Some((end, _)) => text.truncate(from + end),
-        None => {
-            let missing = columns.min(OUTPUT_BYTES_MAX) - text[from..].chars().count().min(columns);
-            text.extend(std::iter::repeat_n(' ', missing));
-        }
+    if let Some((end, _)) = text[from..].char_indices().nth(columns) {
+        text.truncate(from + end);
+    } else {
+        let missing = columns.min(OUTPUT_BYTES_MAX) - text[from..].chars().count().min(columns);
+        text.extend(std::iter::repeat_n(' ', missing));
     }
 }
 
@@ -123,8 +130,12 @@ pub(super) fn typed(values: &Values, value: Cached) -> OutputValue {
             push_printable(&mut text, values.bytes(value).unwrap_or_default());
             OutputValue::Text(text)
         }
-        Cached::List { .. } => {
-            OutputValue::List(values.items(&value).iter().map(|item| typed(values, *item)).collect())
-        }
+        Cached::List { .. } => OutputValue::List(
+            values
+                .items(&value)
+                .iter()
+                .map(|item| typed(values, *item))
+                .collect(),
+        ),
     }
 }

@@ -3,6 +3,8 @@
 //! `evt.type` is known before any field is read, so that its tests are decided when rules are compiled. Tests of the
 //! event's number that hold for every event, or none, are the placeholders of Falco's rules (`evt.num>=0`).
 
+use hashbrown::HashMap;
+
 use super::{Constants, Graph, Node, NodeId, Operand, Predicate, Relation, Test};
 use crate::event_set::EventTypeSet;
 use crate::field::{EventType, Field, FieldArg, FieldRef};
@@ -17,30 +19,40 @@ struct TypeSets {
 
 impl TypeSets {
     fn unknown() -> Self {
-        Self { can_hold: EventTypeSet::all(), can_fail: EventTypeSet::all() }
+        Self {
+            can_hold: EventTypeSet::all(),
+            can_fail: EventTypeSet::all(),
+        }
     }
 
     fn exactly(holds: EventTypeSet) -> Self {
-        Self { can_hold: holds, can_fail: holds.complement() }
+        Self {
+            can_hold: holds,
+            can_fail: holds.complement(),
+        }
     }
 }
 
 impl Graph {
     /// The event types for which `root` can be true.
     pub(crate) fn event_types(&self, root: NodeId) -> EventTypeSet {
-        let mut sets: Vec<Option<TypeSets>> = Vec::new();
-        let reachable = self.reachable([root]);
-        sets.resize(root.index() + 1, None);
-        for id in reachable {
-            sets[id.index()] = Some(self.type_sets(id, |child| {
-                sets[child.index()].unwrap_or_else(TypeSets::unknown)
-            }));
+        let mut sets: HashMap<NodeId, TypeSets, foldhash::fast::FixedState> = HashMap::default();
+        for id in self.reachable([root]) {
+            let of_node = self.type_sets(id, |child| {
+                sets.get(&child).copied().unwrap_or_else(TypeSets::unknown)
+            });
+            sets.insert(id, of_node);
         }
-        sets[root.index()].unwrap_or_else(TypeSets::unknown).can_hold
+        sets.get(&root)
+            .copied()
+            .unwrap_or_else(TypeSets::unknown)
+            .can_hold
     }
 
     fn type_sets(&self, id: NodeId, of: impl Fn(NodeId) -> TypeSets) -> TypeSets {
-        let combine = |children: &[NodeId], hold: fn(&EventTypeSet, &EventTypeSet) -> EventTypeSet, fail: fn(&EventTypeSet, &EventTypeSet) -> EventTypeSet| {
+        let combine = |children: &[NodeId],
+                       hold: fn(&EventTypeSet, &EventTypeSet) -> EventTypeSet,
+                       fail: fn(&EventTypeSet, &EventTypeSet) -> EventTypeSet| {
             children
                 .iter()
                 .map(|child| of(*child))
@@ -51,21 +63,28 @@ impl Graph {
                 .unwrap_or_else(TypeSets::unknown)
         };
         match self.node(id) {
-            Node::Const(value) => {
-                TypeSets::exactly(if *value { EventTypeSet::all() } else { EventTypeSet::EMPTY })
-            }
-            Node::Test(test) => {
-                self.test(*test).decided_by_type().map_or_else(TypeSets::unknown, TypeSets::exactly)
-            }
+            Node::Const(value) => TypeSets::exactly(if *value {
+                EventTypeSet::all()
+            } else {
+                EventTypeSet::EMPTY
+            }),
+            Node::Test(test) => self
+                .test(*test)
+                .decided_by_type()
+                .map_or_else(TypeSets::unknown, TypeSets::exactly),
             Node::Not(child) => {
                 let TypeSets { can_hold, can_fail } = of(*child);
-                TypeSets { can_hold: can_fail, can_fail: can_hold }
+                TypeSets {
+                    can_hold: can_fail,
+                    can_fail: can_hold,
+                }
             }
             Node::And(children) => combine(children, EventTypeSet::intersection, EventTypeSet::union),
             Node::Or(children) => combine(children, EventTypeSet::union, EventTypeSet::intersection),
-            Node::Exception(_, child) => {
-                TypeSets { can_hold: of(*child).can_hold, can_fail: EventTypeSet::all() }
-            }
+            Node::Exception(_, child) => TypeSets {
+                can_hold: of(*child).can_hold,
+                can_fail: EventTypeSet::all(),
+            },
         }
     }
 }
@@ -73,7 +92,9 @@ impl Graph {
 impl Test {
     /// The types for which the test is true, if the type alone decides it.
     pub(crate) fn decided_by_type(&self) -> Option<EventTypeSet> {
-        let Operand::Field(FieldRef { field, arg }) = &self.operand else { return None };
+        let Operand::Field(FieldRef { field, arg }) = &self.operand else {
+            return None;
+        };
         let decide = |value: fn(EventType, &FieldArg) -> TypeValue| {
             let matcher = Matcher::for_constants(&self.predicate)?;
             Some(
@@ -89,13 +110,20 @@ impl Test {
             (Field::EvtType, _) => decide(|event_type, _| TypeValue::Name(event_type.name())),
             (Field::EvtDir, _) => decide(|_, _| TypeValue::Name("<")),
             (Field::EvtTypeIs, _) => decide(|event_type, arg| {
-                let FieldArg::Key(name) = arg else { return TypeValue::Number(0) };
+                let FieldArg::Key(name) = arg else {
+                    return TypeValue::Number(0);
+                };
                 TypeValue::Number(i128::from(event_type.name() == name.as_str()))
             }),
             (Field::EvtNum, Predicate::Constants(relation, _, Constants::Number(numbers))) => {
                 let [number] = numbers[..] else { return None };
-                number_is_tautology(*relation, number)
-                    .map(|holds| if holds { EventTypeSet::all() } else { EventTypeSet::EMPTY })
+                number_is_tautology(*relation, number).map(|holds| {
+                    if holds {
+                        EventTypeSet::all()
+                    } else {
+                        EventTypeSet::EMPTY
+                    }
+                })
             }
             _ => None,
         }
@@ -110,12 +138,10 @@ enum TypeValue {
 /// Whether the event's number, which is 1 for the first event, always or never relates so to `number`.
 fn number_is_tautology(relation: Relation, number: i128) -> Option<bool> {
     match relation {
-        Relation::Gt if number < 1 => Some(true),
+        Relation::Gt | Relation::Ne if number < 1 => Some(true),
         Relation::Ge if number <= 1 => Some(true),
-        Relation::Ne if number < 1 => Some(true),
-        Relation::Eq if number < 1 => Some(false),
+        Relation::Eq | Relation::Le if number < 1 => Some(false),
         Relation::Lt if number <= 1 => Some(false),
-        Relation::Le if number < 1 => Some(false),
         _ => None,
     }
 }

@@ -92,12 +92,12 @@ pub(crate) fn compile(
     let rules =
         rules.filter_map(|(position, rule)| compiler.rule(position, rule, &lists, &mut macros).ok()?);
     let rules = rules.collect();
-    let compiled = Compiled { lists, macros, rules };
+    let whole = Compiled { lists, macros, rules };
     // Falco looks for what is unused only after everything compiled.
     if compiler.result.is_ok() {
-        compiler.unused(&compiled);
+        compiler.unused(&whole);
     }
-    Some(compiled)
+    Some(whole)
 }
 
 impl Compiler<'_> {

@@ -4,14 +4,14 @@
 //! parentheses, commas, `=` or the ends of the text, inside quotes too, its items take the name's place. Lists
 //! are tried in the order of definition, so what one writes, a later one may replace again.
 
-use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memchr::memmem::Finder;
 
 use super::collect::Collector;
 use super::item::{ListItem, Word};
-use super::limits::{CONDITION_BYTES_MAX, LIST_ENTRIES_MAX};
+use super::limits::{CONDITION_BYTES_MAX, LIST_BYTES_MAX, LIST_ENTRIES_MAX};
 use super::result::{ErrorCode, LoadError};
 use super::source::Text;
 
@@ -27,7 +27,8 @@ struct List {
     text: Arc<Text>,
     /// How many items that are.
     count: usize,
-    used: Cell<bool>,
+    /// Marked through shared references, so that a finished load can be shared between threads.
+    used: AtomicBool,
 }
 
 /// A condition that grows beyond [`CONDITION_BYTES_MAX`].
@@ -37,11 +38,13 @@ impl Lists {
     /// Writes out every list. An item that names an earlier list is replaced by that list's items, one level deep.
     pub(crate) fn new(collector: &Collector) -> Result<Self, LoadError> {
         let mut nested = Vec::new();
-        let mut entries = 0;
+        let mut budget = Budget {
+            entries: LIST_ENTRIES_MAX,
+            bytes: LIST_BYTES_MAX,
+        };
         let mut lists = Vec::with_capacity(collector.lists.len());
         for list in collector.lists.iter() {
-            let (text, count) = write_out(list, collector, &mut nested, LIST_ENTRIES_MAX - entries)?;
-            entries += count;
+            let (text, count) = write_out(list, collector, &mut nested, &mut budget)?;
             let finder = Finder::new(list.name.as_bytes()).into_owned();
             let (name_len, text) = (list.name.len(), Arc::new(text));
             lists.push(List {
@@ -49,19 +52,21 @@ impl Lists {
                 name_len,
                 text,
                 count,
-                used: Cell::new(false),
+                used: AtomicBool::new(false),
             });
         }
         for position in nested {
             let list: &List = &lists[position];
-            list.used.set(true);
+            list.used.store(true, Ordering::Relaxed);
         }
         Ok(Self { lists })
     }
 
     /// Whether the list at this position was used by a condition or another list.
     pub(crate) fn is_used(&self, position: usize) -> bool {
-        self.lists.get(position).is_some_and(|list| list.used.get())
+        self.lists
+            .get(position)
+            .is_some_and(|list| list.used.load(Ordering::Relaxed))
     }
 
     /// Writes lists into a condition. Returns it with the number of items that were written.
@@ -70,7 +75,7 @@ impl Lists {
         let mut items = 0;
         for list in &self.lists {
             if let Some((replaced, uses)) = list.replace_in(&text)? {
-                list.used.set(true);
+                list.used.store(true, Ordering::Relaxed);
                 text = replaced;
                 items += uses * list.count;
             }
@@ -79,37 +84,41 @@ impl Lists {
     }
 }
 
+/// What all lists together may still take.
+struct Budget {
+    entries: usize,
+    bytes: usize,
+}
+
 /// A list's text and how many entries it has.
 fn write_out(
     list: &ListItem,
     collector: &Collector,
     nested: &mut Vec<usize>,
-    entries_max: usize,
+    budget: &mut Budget,
 ) -> Result<(Text, usize), LoadError> {
     let mut text = Text::default();
     let mut count = 0;
     for item in &list.items {
-        let inner = collector
-            .lists
-            .position(&item.text)
-            .and_then(|at| Some((at, collector.lists.get(&item.text)?)));
-        match inner.filter(|(_, inner)| inner.order.index < list.order.visibility) {
-            Some((at, inner)) => {
-                nested.push(at);
-                inner.items.iter().for_each(|word| push_item(&mut text, word));
-                count += inner.items.len();
-            }
-            None => {
-                push_item(&mut text, item);
-                count += 1;
-            }
+        let inner = collector.lists.position(&item.text);
+        let inner = inner.and_then(|at| Some((at, collector.lists.at(at)?)));
+        if let Some((at, inner)) = inner.filter(|(_, inner)| inner.order.index < list.order.visibility) {
+            nested.push(at);
+            inner.items.iter().for_each(|word| push_item(&mut text, word));
+            count += inner.items.len();
+        } else {
+            push_item(&mut text, item);
+            count += 1;
         }
-        if count > entries_max {
-            let message =
-                format!("lists hold more than {LIST_ENTRIES_MAX} items, lists inside lists written out");
+        if count > budget.entries || text.as_str().len() > budget.bytes {
+            let message = format!(
+                "lists hold more than {LIST_ENTRIES_MAX} items or {LIST_BYTES_MAX} bytes, lists inside lists written out"
+            );
             return Err(LoadError::new(ErrorCode::Validate, message, &list.context));
         }
     }
+    budget.entries -= count;
+    budget.bytes -= text.as_str().len();
     Ok((text, count))
 }
 
@@ -228,7 +237,7 @@ mod tests {
             name_len: name.len(),
             text: Arc::new(text),
             count: items.len(),
-            used: Cell::new(false),
+            used: AtomicBool::new(false),
         }
     }
 

@@ -130,7 +130,7 @@ pub struct ListInfo {
     pub span: Option<Span>,
 }
 
-pub(super) fn finish(loader: Loader) -> Loaded {
+pub(super) fn finish(ended: Loader) -> Loaded {
     let Loader {
         options,
         sources,
@@ -138,7 +138,7 @@ pub(super) fn finish(loader: Loader) -> Loaded {
         compiled,
         results,
         ..
-    } = loader;
+    } = ended;
     let rules = collector
         .rules
         .iter()

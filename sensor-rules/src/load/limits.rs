@@ -6,8 +6,10 @@
 
 /// Bytes in one file.
 pub(crate) const FILE_BYTES_MAX: usize = 16 << 20;
-/// Files in one load.
-pub(crate) const FILES_MAX: usize = 1024;
+/// Bytes of all files of one load.
+pub(crate) const LOAD_BYTES_MAX: usize = 64 << 20;
+/// Files in one load. Everything is compiled after each.
+pub(crate) const FILES_MAX: usize = 256;
 /// YAML nodes in one file; an alias counts as every node it stands for, so alias bombs end here.
 pub(crate) const NODES_MAX: u32 = 1_000_000;
 /// Nested YAML collections. The deepest legal value, an exception's list of lists, needs six.
@@ -16,6 +18,8 @@ pub(crate) const DEPTH_MAX: usize = 64;
 pub(crate) const ITEMS_MAX: usize = 100_000;
 /// Entries of all lists together, after lists inside lists are replaced.
 pub(crate) const LIST_ENTRIES_MAX: usize = 2_000_000;
+/// Bytes of all lists together, written out.
+pub(crate) const LIST_BYTES_MAX: usize = 64 << 20;
 /// Bytes of one condition after its exceptions and lists are written out.
 pub(crate) const CONDITION_BYTES_MAX: usize = 16 << 20;
 /// Bytes of all conditions of one compilation after their lists are written out.

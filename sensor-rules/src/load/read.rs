@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::collect::{Collector, Kind as ItemKind, PluginRequirement};
+use super::collect::{Collector, Kind as ItemKind};
 use super::context::{Context, ItemType};
 use super::decode::{Item, invalid};
 use super::item::{ListItem, MacroItem, Order};
@@ -14,17 +14,15 @@ use super::lint::Lint;
 use super::result::{ErrorCode, FileResult, LoadError, LoadWarning, WarningCode};
 use super::source::{FileId, Span};
 use super::suggest::nearest;
-use super::version::{Version, parse_engine_version};
 use super::yaml::{Kind, Node, documents};
 
 mod exception;
 mod overrides;
 mod rule;
+mod version;
 
 use overrides::Overrides;
 
-const ENGINE_VERSION_KEYS: &[&str] = &["required_engine_version"];
-const PLUGIN_VERSIONS_KEYS: &[&str] = &["required_plugin_versions"];
 const LIST_KEYS: &[&str] = &["list", "items", "append", "override"];
 const MACRO_KEYS: &[&str] = &["macro", "condition", "append", "override"];
 const RULE_KEYS: &[&str] = &[
@@ -73,8 +71,8 @@ impl Reader<'_> {
             Ok(documents) => documents,
             Err(error) => {
                 let context = context.mark(error.mark);
-                self.result
-                    .error(LoadError::new(ErrorCode::YamlParse, error.message, &context));
+                let issue = LoadError::new(ErrorCode::YamlParse, error.message, &context);
+                self.result.error(issue.with_help(error.help.map(str::to_owned)));
                 return;
             }
         };
@@ -108,10 +106,8 @@ impl Reader<'_> {
             return Err(invalid(message, &content_item));
         }
         let Some(kind) = KIND_KEYS.iter().find(|key| node.get(key).is_some()) else {
-            let keys = node.entries().iter().filter_map(|(key, _)| key.as_str());
-            let meant = keys
-                .filter_map(|key| nearest(key, KIND_KEYS.iter().copied()))
-                .next();
+            let mut keys = node.entries().iter().filter_map(|(key, _)| key.as_str());
+            let meant = keys.find_map(|key| nearest(key, KIND_KEYS.iter().copied()));
             let help = meant.map(|meant| format!("did you mean `{meant}`?"));
             let warning = LoadWarning::new(WarningCode::UnknownItem, "Unknown top level item", &content_item);
             self.result.warn(warning.with_help(help));
@@ -182,91 +178,6 @@ impl Reader<'_> {
                 item: String::new(),
             });
         }
-    }
-
-    fn engine_version(&mut self, node: &Node, file: &Context) -> Result<(), LoadError> {
-        let item = self.start(node, ItemType::RequiredEngineVersion, file);
-        self.unknown_keys(&item, ENGINE_VERSION_KEYS);
-        let text = item.string("required_engine_version")?;
-        let Some(version) = parse_engine_version(&text) else {
-            let message = format!(
-                "Unable to parse engine version '{text}' as a semver string. Expected \"x.y.z\" semver format."
-            );
-            return Err(invalid(message, &item.context));
-        };
-        self.collector.require_engine(version, &item.context)
-    }
-
-    fn plugin_versions(&mut self, node: &Node, file: &Context) -> Result<(), LoadError> {
-        let item = self.start(node, ItemType::RequiredPluginVersions, file);
-        self.unknown_keys(&item, PLUGIN_VERSIONS_KEYS);
-        let Some(value) = node.get("required_plugin_versions") else {
-            return Ok(());
-        };
-        let context = file.node(value, ItemType::RequiredPluginVersions, "");
-        let Kind::Sequence(entries) = &value.kind else {
-            return Err(invalid(
-                "Value of required_plugin_versions must be a sequence",
-                &context,
-            ));
-        };
-        for entry in entries {
-            if let Err(error) = self.plugin_version(entry, &context) {
-                self.result.error(error);
-            }
-        }
-        Ok(())
-    }
-
-    fn plugin_version(&mut self, entry: &Node, parent: &Context) -> Result<(), LoadError> {
-        let item_type = ItemType::RequiredPluginVersionsEntry;
-        let mut alternatives = Vec::new();
-        let item = self.requirement(
-            entry,
-            item_type,
-            parent,
-            "Plugin version must be a mapping",
-            &mut alternatives,
-        )?;
-        if let Some(others) = entry.get("alternatives") {
-            let Kind::Sequence(others) = &others.kind else {
-                let message = "Value of plugin version alternatives must be a sequence";
-                return Err(invalid(message, &item.context));
-            };
-            for other in others {
-                let item_type = ItemType::RequiredPluginVersionsAlternative;
-                let message = "Plugin version alternative must be a mapping";
-                self.requirement(other, item_type, &item.context, message, &mut alternatives)?;
-            }
-        }
-        self.collector.require_plugin(alternatives, &item.context)
-    }
-
-    /// Reads a name and a version.
-    fn requirement<'n>(
-        &self,
-        node: &'n Node,
-        item_type: ItemType,
-        parent: &Context,
-        not_a_mapping: &str,
-        out: &mut Vec<PluginRequirement>,
-    ) -> Result<Item<'n>, LoadError>
-    where
-        Self: 'n,
-    {
-        let item = self.start(node, item_type, parent);
-        if !node.is_mapping() {
-            return Err(invalid(not_a_mapping, &item.context));
-        }
-        let name = item.string("name")?;
-        let item = item.named(item_type, &name, parent);
-        let text = item.string("version")?;
-        out.push(PluginRequirement {
-            name,
-            version: Version::parse(&text),
-            text,
-        });
-        Ok(item)
     }
 
     fn list(&mut self, node: &Node, file: &Context) -> Result<(), LoadError> {

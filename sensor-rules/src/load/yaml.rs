@@ -7,17 +7,18 @@
 //! It behaves as yaml-cpp does where libraries differ: of duplicate keys the first counts, `<<` is an
 //! ordinary key, and an unquoted `!=` (to YAML a tag) is the text `!=`.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
+use granit_parser::{Parser, ScalarStyle, ScanError};
 
-use super::limits::{DEPTH_MAX, NODES_MAX};
+use super::limits::DEPTH_MAX;
 use super::source::offset;
 
 mod align;
+mod build;
 
 pub(crate) use align::scalar_text;
+use build::Builder;
 
 /// A place as YAML libraries count it: everything from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +98,7 @@ impl Node {
 #[error("{message}")]
 pub(crate) struct YamlError {
     pub(crate) message: String,
+    pub(crate) help: Option<&'static str>,
     pub(crate) mark: Mark,
 }
 
@@ -116,9 +118,25 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Rc<Node>>, YamlError> {
 }
 
 fn syntax_error(error: &ScanError) -> YamlError {
+    let mark = mark(error.marker());
+    if error.info().starts_with("mapping values are not allowed") {
+        // By far the most frequent mistake. Tools that read Falco's results know it by these words.
+        let message = format!(
+            "yaml-cpp: error at line {}, column {}: illegal map value",
+            mark.line + 1,
+            mark.column + 1
+        );
+        let help = "text that holds `: ` must be quoted";
+        return YamlError {
+            message,
+            help: Some(help),
+            mark,
+        };
+    }
     YamlError {
-        message: error.info().to_owned(),
-        mark: mark(error.marker()),
+        message: error.info().clone(),
+        help: None,
+        mark,
     }
 }
 
@@ -128,186 +146,6 @@ fn mark(marker: &granit_parser::Marker) -> Mark {
         column: offset(marker.col()),
         offset: offset(marker.byte_offset().unwrap_or_else(|| marker.index())),
     }
-}
-
-/// A collection whose end has not been seen.
-struct Open {
-    mark: Mark,
-    anchor: usize,
-    size: u32,
-    kind: OpenKind,
-}
-
-enum OpenKind {
-    Sequence(Vec<Rc<Node>>),
-    Mapping {
-        entries: Vec<(Rc<Node>, Rc<Node>)>,
-        key: Option<Rc<Node>>,
-    },
-}
-
-#[derive(Default)]
-struct Builder {
-    documents: Vec<Rc<Node>>,
-    open: Vec<Open>,
-    anchors: HashMap<usize, Rc<Node>>,
-    nodes: u32,
-}
-
-impl Builder {
-    fn event(&mut self, text: &str, event: Event<'_>, span: granit_parser::Span) -> Result<(), YamlError> {
-        let start = mark(&span.start);
-        let end = mark(&span.end);
-        match event {
-            Event::Scalar(value, style, anchor, tag) => {
-                let (kind, start) = scalar(text, &value, style, tag.as_deref(), &span);
-                let node = Node {
-                    mark: start,
-                    end: end.offset,
-                    kind,
-                    size: 1,
-                };
-                self.finish(node, anchor)
-            }
-            Event::SequenceStart(_, anchor, _) => {
-                self.open(start, anchor, OpenKind::Sequence(Vec::new()));
-                Ok(())
-            }
-            Event::MappingStart(_, anchor, _) => {
-                self.open(
-                    start,
-                    anchor,
-                    OpenKind::Mapping {
-                        entries: Vec::new(),
-                        key: None,
-                    },
-                );
-                Ok(())
-            }
-            Event::SequenceEnd | Event::MappingEnd => self.close(end.offset),
-            Event::Alias(anchor) => {
-                let Some(node) = self.anchors.get(&anchor).cloned() else {
-                    let message = "alias to a value that contains the alias itself".to_owned();
-                    return Err(YamlError { message, mark: start });
-                };
-                self.add(node, start)
-            }
-            Event::DocumentEnd => {
-                self.anchors.clear();
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn open(&mut self, mark: Mark, anchor: usize, kind: OpenKind) {
-        self.open.push(Open {
-            mark,
-            anchor,
-            size: 1,
-            kind,
-        });
-    }
-
-    fn close(&mut self, end: u32) -> Result<(), YamlError> {
-        let Some(open) = self.open.pop() else {
-            return Ok(());
-        };
-        let kind = match open.kind {
-            OpenKind::Sequence(items) => Kind::Sequence(items),
-            OpenKind::Mapping { entries, .. } => Kind::Mapping(entries),
-        };
-        // The children are counted already; `finish` counts this node alone.
-        let node = Node {
-            mark: open.mark,
-            end,
-            kind,
-            size: open.size,
-        };
-        self.count(1, open.mark)?;
-        self.place(Rc::new(node), open.anchor);
-        Ok(())
-    }
-
-    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), YamlError> {
-        self.count(node.size, node.mark)?;
-        self.place(Rc::new(node), anchor);
-        Ok(())
-    }
-
-    fn add(&mut self, node: Rc<Node>, at: Mark) -> Result<(), YamlError> {
-        self.count(node.size, at)?;
-        self.place(node, 0);
-        Ok(())
-    }
-
-    fn count(&mut self, size: u32, at: Mark) -> Result<(), YamlError> {
-        self.nodes = self.nodes.saturating_add(size);
-        if self.nodes > NODES_MAX {
-            let message = format!("more than {NODES_MAX} YAML values, aliases written out; split the file");
-            return Err(YamlError { message, mark: at });
-        }
-        Ok(())
-    }
-
-    /// Puts a finished node where it belongs: into the open collection, or as a document.
-    fn place(&mut self, node: Rc<Node>, anchor: usize) {
-        if anchor != 0 {
-            self.anchors.insert(anchor, Rc::clone(&node));
-        }
-        let Some(parent) = self.open.last_mut() else {
-            self.documents.push(node);
-            return;
-        };
-        parent.size = parent.size.saturating_add(node.size);
-        match &mut parent.kind {
-            OpenKind::Sequence(items) => items.push(node),
-            OpenKind::Mapping { entries, key } => match key.take() {
-                None => *key = Some(node),
-                Some(key) => entries.push((key, node)),
-            },
-        }
-    }
-}
-
-/// Reads one scalar, and where it starts.
-fn scalar(
-    text: &str,
-    value: &str,
-    style: ScalarStyle,
-    tag: Option<&Tag>,
-    span: &granit_parser::Span,
-) -> (Kind, Mark) {
-    let start = mark(&span.start);
-    let tag_start = span.tag_start().map(|at| mark(&at));
-    if let (Some(tag), Some(from), ScalarStyle::Plain) = (tag, tag_start, style)
-        && tag.original() == "!="
-    {
-        // `!=` and `!= oneof`: comparison operators, which YAML takes for a tag.
-        let whole = text
-            .get(from.offset as usize..span.end.byte_offset().unwrap_or(0))
-            .unwrap_or("!=");
-        return (
-            Kind::Scalar(Scalar {
-                text: whole.trim_end().into(),
-                style,
-            }),
-            from,
-        );
-    }
-    let forced_text = tag.is_some_and(|tag| tag.original() == "!" || tag.is_yaml_core_schema_tag("str"));
-    let is_null =
-        style == ScalarStyle::Plain && !forced_text && matches!(value, "" | "~" | "null" | "Null" | "NULL");
-    if is_null {
-        return (Kind::Null, start);
-    }
-    (
-        Kind::Scalar(Scalar {
-            text: value.into(),
-            style,
-        }),
-        start,
-    )
 }
 
 #[cfg(test)]
@@ -436,7 +274,7 @@ mod tests {
         let mut bomb = "- &a0 [x]\n".to_owned();
         for level in 1..30 {
             let before = format!("*a{},", level - 1).repeat(9);
-            bomb += &format!("- &a{level} [{before}]\n");
+            bomb = format!("{bomb}- &a{level} [{before}]\n");
         }
         let error = documents(&bomb).expect_err("an alias bomb");
         assert!(error.message.contains("split the file"), "{error}");

@@ -145,7 +145,11 @@ mod tests {
             ("A?", "ab", false),
         ];
         for (pattern, text, expected) in cases {
-            assert_eq!(glob_matches(pattern.as_bytes(), text.as_bytes(), false), *expected, "{pattern} {text}");
+            assert_eq!(
+                glob_matches(pattern.as_bytes(), text.as_bytes(), false),
+                *expected,
+                "{pattern} {text}"
+            );
         }
         assert!(glob_matches(b"A[B-D]*", b"acXYZ", true));
         assert!(glob_matches(b"/tmp/a?", b"/tmp/a\xff", false));
@@ -154,6 +158,10 @@ mod tests {
     #[test]
     fn many_stars_take_no_exponential_time() {
         let text = vec![b'a'; 4096];
-        assert!(!glob_matches(&b"*a".repeat(60).iter().copied().chain(*b"b").collect::<Vec<_>>(), &text, false));
+        assert!(!glob_matches(
+            &b"*a".repeat(60).iter().copied().chain(*b"b").collect::<Vec<_>>(),
+            &text,
+            false
+        ));
     }
 }

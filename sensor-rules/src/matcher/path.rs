@@ -15,7 +15,8 @@ pub(crate) struct PathSet {
 }
 
 fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    path.split(|byte| *byte == b'/').filter(|component| !component.is_empty())
+    path.split(|byte| *byte == b'/')
+        .filter(|component| !component.is_empty())
 }
 
 fn is_glob(component: &[u8]) -> bool {
@@ -37,7 +38,11 @@ impl PathSet {
     }
 
     fn child(&mut self, component: &[u8]) -> &mut Self {
-        let children = if is_glob(component) { &mut self.globs } else { &mut self.literals };
+        let children = if is_glob(component) {
+            &mut self.globs
+        } else {
+            &mut self.literals
+        };
         let at = match children.binary_search_by(|(known, _)| known.as_ref().cmp(component)) {
             Ok(at) => at,
             Err(at) => {
@@ -56,8 +61,13 @@ impl PathSet {
         if self.ends {
             return true;
         }
-        let Some(component) = rest.next() else { return false };
-        let literal = self.literals.binary_search_by(|(known, _)| known.as_ref().cmp(component)).ok();
+        let Some(component) = rest.next() else {
+            return false;
+        };
+        let literal = self
+            .literals
+            .binary_search_by(|(known, _)| known.as_ref().cmp(component))
+            .ok();
         literal.is_some_and(|at| self.literals[at].1.matches_components(rest.clone()))
             || self.globs.iter().any(|(pattern, child)| {
                 glob_matches(pattern, component, false) && child.matches_components(rest.clone())
@@ -85,7 +95,12 @@ mod tests {
             (&["<NA>"], "<NA>", true),
         ];
         for (paths, path, expected) in cases {
-            let set = PathSet::new(&paths.iter().map(|path| path.as_bytes().to_vec()).collect::<Vec<_>>());
+            let set = PathSet::new(
+                &paths
+                    .iter()
+                    .map(|path| path.as_bytes().to_vec())
+                    .collect::<Vec<_>>(),
+            );
             assert_eq!(set.matches(path.as_bytes()), *expected, "{paths:?} {path}");
         }
     }

@@ -142,14 +142,16 @@ mod tests {
             ("/p./q.", "/p\u{fffd}/q\u{fffd}", true),
         ];
         for (pattern, text, expected) in cases {
-            let regex = compile_regex(pattern.as_bytes()).unwrap();
-            assert_eq!(regex.is_match(text), *expected, "{pattern} {text}");
+            let found = compile_regex(pattern.as_bytes()).map(|regex| regex.is_match(text));
+            assert_eq!(found, Ok(*expected), "{pattern} {text}");
         }
     }
 
     #[test]
     fn what_egrep_mode_lacks_is_refused() {
-        for pattern in ["\\d", "\\w+", "a\\s", "\\bx", "(?i)x", "(?:x)", "a\\", "[\\d]", "(", "*a", "\\1"] {
+        for pattern in [
+            "\\d", "\\w+", "a\\s", "\\bx", "(?i)x", "(?:x)", "a\\", "[\\d]", "(", "*a", "\\1",
+        ] {
             assert!(compile_regex(pattern.as_bytes()).is_err(), "{pattern}");
         }
     }

@@ -38,13 +38,15 @@ impl TextSet {
             (Relation::Eq, [only]) => Self::One(only.clone().into()),
             (Relation::Eq, _) => Self::Equal(boxed().collect()),
             (Relation::StartsWith, _) => {
-                Self::Prefixes(minimal(boxed().collect(), |a, b| a.cmp(b), |text, part| text.starts_with(part)))
+                Self::Prefixes(minimal(boxed().collect(), Ord::cmp, <[u8]>::starts_with))
             }
-            (Relation::EndsWith, _) => {
-                Self::Suffixes(minimal(boxed().collect(), from_end, |text, part| text.ends_with(part)))
-            }
+            (Relation::EndsWith, _) => Self::Suffixes(minimal(boxed().collect(), from_end, |text, part| {
+                text.ends_with(part)
+            })),
             (Relation::Contains, [only]) => Self::Contains(Box::new(Finder::new(only).into_owned())),
-            (Relation::Contains | Relation::IContains, _) => automaton(texts, relation == Relation::IContains),
+            (Relation::Contains | Relation::IContains, _) => {
+                automaton(texts, relation == Relation::IContains)
+            }
             (Relation::Glob | Relation::IGlob, _) => {
                 Self::Globs(boxed().collect(), relation == Relation::IGlob)
             }
@@ -79,9 +81,9 @@ impl TextSet {
                 regexes.iter().any(|regex| regex.is_match(&text))
             }
             Self::Paths(paths) => paths.matches(text),
-            Self::Order(relation, constants) => {
-                constants.iter().any(|constant| orders(*relation, text, &**constant))
-            }
+            Self::Order(relation, constants) => constants
+                .iter()
+                .any(|constant| orders(*relation, text, &**constant)),
         }
     }
 }
@@ -109,28 +111,45 @@ fn automaton(texts: &[Vec<u8>], fold: bool) -> TextSet {
         .ascii_case_insensitive(fold)
         .build(texts);
     // It fails only beyond limits of size that the bound on constants keeps far away.
-    built.map_or(TextSet::Nothing, |automaton| TextSet::ContainsAny(Box::new(automaton)))
+    built.map_or(TextSet::Nothing, |automaton| {
+        TextSet::ContainsAny(Box::new(automaton))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    type Naive = fn(&str, &str) -> bool;
+
     fn set(relation: Relation, texts: &[&str]) -> TextSet {
-        TextSet::new(relation, &texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>())
+        TextSet::new(
+            relation,
+            &texts
+                .iter()
+                .map(|text| text.as_bytes().to_vec())
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]
     fn sets_agree_with_one_comparison_at_a_time() {
         let texts = ["", "a", "ab", "abc", "b", "ba", "cab", "abcab", "B", "zzz", "aab"];
-        let constants = [&["a"][..], &["ab", "b"], &["abc", "ab", "b", "ab"], &["", "zz"], &["ca", "c", "zzz"]];
-        type Naive = fn(&str, &str) -> bool;
+        let constants = [
+            &["a"][..],
+            &["ab", "b"],
+            &["abc", "ab", "b", "ab"],
+            &["", "zz"],
+            &["ca", "c", "zzz"],
+        ];
         let relations: [(Relation, Naive); 5] = [
             (Relation::Eq, |text, part| text == part),
             (Relation::StartsWith, |text, part| text.starts_with(part)),
             (Relation::EndsWith, |text, part| text.ends_with(part)),
             (Relation::Contains, |text, part| text.contains(part)),
-            (Relation::IContains, |text, part| text.to_lowercase().contains(&part.to_lowercase())),
+            (Relation::IContains, |text, part| {
+                text.to_lowercase().contains(&part.to_lowercase())
+            }),
         ];
         for (relation, naive) in relations {
             for constants in constants {

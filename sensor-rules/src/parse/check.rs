@@ -5,6 +5,7 @@ use smol_str::SmolStr;
 use super::Parser;
 use crate::ast::{Call, CallArg, Check, FieldName, Literal, Modifier, Op, Operand, Right};
 use crate::error::{ConditionError, ErrorKind};
+use crate::limits::TRANSFORMER_DEPTH_MAX;
 use crate::transform::Transformer;
 
 /// Operators in the order in which they are tried: none is a prefix of a later one.
@@ -43,9 +44,15 @@ impl Parser<'_> {
     /// A field with its argument, if one stands here.
     pub(crate) fn field(&mut self) -> Result<Option<FieldName>, ConditionError> {
         let start = self.cursor.position();
-        let Some(name) = self.cursor.dotted() else { return Ok(None) };
+        let Some(name) = self.cursor.dotted() else {
+            return Ok(None);
+        };
         let argument = self.bracket()?;
-        Ok(Some(FieldName { name: name.into(), argument, span: self.cursor.since(start) }))
+        Ok(Some(FieldName {
+            name: name.into(),
+            argument,
+            span: self.cursor.since(start),
+        }))
     }
 
     /// A transformer with its arguments, if one stands here.
@@ -55,15 +62,35 @@ impl Parser<'_> {
             let mut ahead = self.cursor.clone();
             ahead.exact(transformer.name()) && ahead.exact("(")
         };
-        let Some(transformer) = Transformer::ALL.into_iter().find(opens) else { return Ok(None) };
+        let Some(transformer) = Transformer::ALL.into_iter().find(opens) else {
+            return Ok(None);
+        };
         self.cursor.exact(transformer.name());
         self.cursor.exact("(");
-        let args = self.nested(|parser| parser.items(true))?;
+        self.transformers += 1;
+        if self.transformers > TRANSFORMER_DEPTH_MAX {
+            let message = format!("transformers are nested more than {TRANSFORMER_DEPTH_MAX} deep");
+            return Err(ConditionError::new(
+                ErrorKind::Depth,
+                self.cursor.since(start),
+                message,
+            ));
+        }
+        let args = self.items(true)?;
+        self.transformers -= 1;
         if args.is_empty() {
-            return Err(ConditionError::expecting(self.cursor.here(), "an argument of the transformer"));
+            return Err(ConditionError::expecting(
+                self.cursor.here(),
+                "an argument of the transformer",
+            ));
         }
         let index = self.bracket()?;
-        Ok(Some(Call { transformer, args, index, span: self.cursor.since(start) }))
+        Ok(Some(Call {
+            transformer,
+            args,
+            index,
+            span: self.cursor.since(start),
+        }))
     }
 
     /// What a bracket holds, if one stands here.
@@ -98,30 +125,48 @@ impl Parser<'_> {
         if self.cursor.exact(")") {
             return Ok(items);
         }
+        self.enter()?;
         loop {
             self.cursor.blank();
             items.push(self.item(lists_allowed)?);
             self.cursor.blank();
             if self.cursor.exact(")") {
+                self.leave();
                 return Ok(items);
             }
             if !self.cursor.exact(",") {
-                return Err(ConditionError::expecting(self.cursor.here(), "a ')' token or a ',' token"));
+                return Err(ConditionError::expecting(
+                    self.cursor.here(),
+                    "a ')' token or a ',' token",
+                ));
             }
         }
     }
 
     fn item(&mut self, lists_allowed: bool) -> Result<CallArg, ConditionError> {
+        self.enter()?;
+        let item = self.unnested_item(lists_allowed)?;
+        self.leave();
+        Ok(item)
+    }
+
+    fn unnested_item(&mut self, lists_allowed: bool) -> Result<CallArg, ConditionError> {
         let start = self.cursor.position();
         if let Some(number) = self.cursor.number() {
             let bytes = number.to_vec();
-            return Ok(CallArg::Number(Literal { bytes, span: self.cursor.since(start) }));
+            return Ok(CallArg::Number(Literal {
+                bytes,
+                span: self.cursor.since(start),
+            }));
         }
         if let Some(bytes) = self.cursor.quoted()? {
-            return Ok(CallArg::Text(Literal { bytes, span: self.cursor.since(start) }));
+            return Ok(CallArg::Text(Literal {
+                bytes,
+                span: self.cursor.since(start),
+            }));
         }
         if lists_allowed && self.cursor.exact("(") {
-            let items = self.nested(|parser| parser.items(false))?;
+            let items = self.items(false)?;
             return Ok(CallArg::List(items, self.cursor.since(start)));
         }
         self.operand()?.map(CallArg::Operand).ok_or_else(|| {
@@ -155,7 +200,14 @@ impl Parser<'_> {
             _ => self.text()?,
         };
         let span = left.span().to(self.cursor.since(start));
-        Ok(Check { left, op, modifier, right, span, op_span })
+        Ok(Check {
+            left,
+            op,
+            modifier,
+            right,
+            span,
+            op_span,
+        })
     }
 
     fn operator(&mut self) -> Option<Op> {
@@ -176,9 +228,10 @@ impl Parser<'_> {
         }
         let start = self.cursor.position();
         match self.cursor.number() {
-            Some(number) => {
-                Ok(Right::Value(Literal { bytes: number.to_vec(), span: self.cursor.since(start) }))
-            }
+            Some(number) => Ok(Right::Value(Literal {
+                bytes: number.to_vec(),
+                span: self.cursor.since(start),
+            })),
             None => Err(ConditionError::expecting(self.cursor.here(), "a number")),
         }
     }
@@ -196,9 +249,13 @@ impl Parser<'_> {
         }
         let start = self.cursor.position();
         match self.string()? {
-            Some(bytes) => {
-                Ok((None, Right::Value(Literal { bytes, span: self.cursor.since(start) })))
-            }
+            Some(bytes) => Ok((
+                None,
+                Right::Value(Literal {
+                    bytes,
+                    span: self.cursor.since(start),
+                }),
+            )),
             None => Err(ConditionError::expecting(
                 self.cursor.here(),
                 "a value: a quoted string, a bare string, `val(field)` or a transformer",
@@ -213,7 +270,9 @@ impl Parser<'_> {
             ahead.exact_then_blank(modifier.keyword())
                 && ahead.blank()
                 && (ahead.exact("(")
-                    || ahead.identifier().is_some_and(|word| !matches!(word, "and" | "or" | "not")))
+                    || ahead
+                        .identifier()
+                        .is_some_and(|word| !matches!(word, "and" | "or" | "not")))
         })?;
         self.cursor.exact(modifier.keyword());
         Some(modifier)
@@ -230,9 +289,15 @@ impl Parser<'_> {
         match self.cursor.identifier() {
             Some(name) => {
                 let bytes = name.as_bytes().to_vec();
-                Ok(Right::List(vec![Literal { bytes, span: self.cursor.since(start) }]))
+                Ok(Right::List(vec![Literal {
+                    bytes,
+                    span: self.cursor.since(start),
+                }]))
             }
-            None => Err(ConditionError::expecting(self.cursor.here(), "a list: `(a, b)` or a name")),
+            None => Err(ConditionError::expecting(
+                self.cursor.here(),
+                "a list: `(a, b)` or a name",
+            )),
         }
     }
 
@@ -247,15 +312,24 @@ impl Parser<'_> {
             self.cursor.blank();
             let start = self.cursor.position();
             let Some(bytes) = self.string()? else {
-                return Err(ConditionError::expecting(self.cursor.here(), "a value of the list"));
+                return Err(ConditionError::expecting(
+                    self.cursor.here(),
+                    "a value of the list",
+                ));
             };
-            values.push(Literal { bytes, span: self.cursor.since(start) });
+            values.push(Literal {
+                bytes,
+                span: self.cursor.since(start),
+            });
             self.cursor.blank();
             if self.cursor.exact(")") {
                 return Ok(values);
             }
             if !self.cursor.exact(",") {
-                return Err(ConditionError::expecting(self.cursor.here(), "a ')' token or a ',' token"));
+                return Err(ConditionError::expecting(
+                    self.cursor.here(),
+                    "a ')' token or a ',' token",
+                ));
             }
         }
     }
@@ -274,7 +348,10 @@ impl Parser<'_> {
         }
         self.cursor.blank();
         let Some(field) = self.field()? else {
-            return Err(ConditionError::expecting(self.cursor.here(), "a field: `val` takes no transformer"));
+            return Err(ConditionError::expecting(
+                self.cursor.here(),
+                "a field: `val` takes no transformer",
+            ));
         };
         self.cursor.blank();
         if !self.cursor.exact(")") {

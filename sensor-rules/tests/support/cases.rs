@@ -9,12 +9,20 @@ fn folder() -> Option<PathBuf> {
         return Some(PathBuf::from(shared).join("conformance"));
     }
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
-    repository.ancestors().skip(1).take(2).map(|above| above.join("shared/conformance")).find(|at| at.is_dir())
+    repository
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|above| above.join("shared/conformance"))
+        .find(|at| at.is_dir())
 }
 
 /// The cases of one file, or `None` (said on the standard output) where there are none on this machine.
 pub(crate) fn read(file: &str) -> Option<serde_json::Value> {
-    let Some(path) = folder().map(|folder| folder.join(file)).filter(|path| path.is_file()) else {
+    let Some(path) = folder()
+        .map(|folder| folder.join(file))
+        .filter(|path| path.is_file())
+    else {
         println!("skip: no conformance data ({file})");
         return None;
     };
@@ -25,6 +33,11 @@ pub(crate) fn read(file: &str) -> Option<serde_json::Value> {
 /// Prints the figures and fails with every case that went wrong.
 pub(crate) fn conclude(name: &str, total: usize, wrong: &[String]) {
     println!("{name}: {} of {total} cases pass", total - wrong.len());
-    assert!(wrong.is_empty(), "{name}: {} of {total} cases fail:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{name}: {} of {total} cases fail:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
     assert!(total > 0, "{name}: the file has no cases");
 }

@@ -69,12 +69,17 @@ fn field_values(field: &FieldName, event: &TableEvent) -> Option<Values> {
         (!found.is_empty()).then_some(Values::Single(found))
     };
     match name.as_str() {
-        "evt.type" => Some(Values::Single(vec![Owned::Text(event.event_type.name().as_bytes().to_vec())])),
+        "evt.type" => Some(Values::Single(vec![Owned::Text(
+            event.event_type.name().as_bytes().to_vec(),
+        )])),
         "fd.ip" | "fd.net" => several(["fd.cip", "fd.sip"]),
         "fd.port" => several(["fd.cport", "fd.sport"]),
-        "proc.aname" => {
-            event.ancestors.get("proc.aname").filter(|names| !names.is_empty()).cloned().map(Values::Ancestors)
-        }
+        "proc.aname" => event
+            .ancestors
+            .get("proc.aname")
+            .filter(|names| !names.is_empty())
+            .cloned()
+            .map(Values::Ancestors),
         _ => match get(&name)? {
             Owned::List(items) => Some(Values::List(items)),
             single => Some(Values::Single(vec![single])),
@@ -90,13 +95,17 @@ fn operand_values(operand: &Operand, event: &TableEvent) -> Option<Values> {
 }
 
 fn call_value(call: &Call, event: &TableEvent) -> Option<Owned> {
-    let CallArg::Operand(arg) = &call.args[0] else { panic!("the generator nests fields and calls only") };
+    let CallArg::Operand(arg) = &call.args[0] else {
+        panic!("the generator nests fields and calls only")
+    };
     let values = operand_values(arg, event)?;
     let length = |items: &[Owned]| u64::try_from(items.len()).unwrap();
     match (call.transformer, values) {
         (Transformer::Len, Values::List(items)) => Some(Owned::Uint(length(&items))),
         (transformer, Values::Single(values)) => {
-            let [Owned::Text(text)] = &values[..] else { panic!("text is transformed, not {values:?}") };
+            let [Owned::Text(text)] = &values[..] else {
+                panic!("text is transformed, not {values:?}")
+            };
             Some(match transformer {
                 Transformer::ToLower => Owned::Text(text.to_ascii_lowercase()),
                 Transformer::ToUpper => Owned::Text(text.to_ascii_uppercase()),
@@ -112,25 +121,32 @@ fn call_value(call: &Call, event: &TableEvent) -> Option<Owned> {
 }
 
 fn check_holds(check: &Check, event: &TableEvent) -> bool {
-    let Some(left) = operand_values(&check.left, event) else { return false };
+    let Some(left) = operand_values(&check.left, event) else {
+        return false;
+    };
     let is_net = matches!(&check.left, Operand::Field(field) if field.name == "fd.net");
     let compare = |value: &Owned, op: Op, literal: &Literal| compare(value, op, &literal.bytes, is_net);
     match (&check.right, left) {
         (Right::Nothing, _) => true,
         (Right::Operand(right), Values::Single(left)) => {
-            let Some(Values::Single(right)) = operand_values(right, event) else { return false };
+            let Some(Values::Single(right)) = operand_values(right, event) else {
+                return false;
+            };
             left.iter().any(|left| compare_values(left, check.op, &right[0]))
         }
         (Right::Operand(_), _) => panic!("not generated"),
         (Right::List(constants), Values::List(items)) => {
-            let contained =
-                |item: &Owned| constants.iter().any(|constant| compare(item, Op::Eq, constant));
-            if check.op == Op::In { items.iter().all(contained) } else { items.iter().any(contained) }
+            let contained = |item: &Owned| constants.iter().any(|constant| compare(item, Op::Eq, constant));
+            if check.op == Op::In {
+                items.iter().all(contained)
+            } else {
+                items.iter().any(contained)
+            }
         }
         (Right::Value(_), Values::List(_)) => panic!("lists have no such operator"),
-        (right, Values::Ancestors(values)) => {
-            values.iter().any(|value| constants_hold(check, right, std::slice::from_ref(value), compare))
-        }
+        (right, Values::Ancestors(values)) => values
+            .iter()
+            .any(|value| constants_hold(check, right, std::slice::from_ref(value), compare)),
         (right, Values::Single(values)) => constants_hold(check, right, &values, compare),
     }
 }
@@ -141,7 +157,11 @@ fn constants_hold(
     values: &[Owned],
     compare: impl Fn(&Owned, Op, &Literal) -> bool,
 ) -> bool {
-    let op = if matches!(check.op, Op::In | Op::Intersects) { Op::Eq } else { check.op };
+    let op = if matches!(check.op, Op::In | Op::Intersects) {
+        Op::Eq
+    } else {
+        check.op
+    };
     let relates = |constant: &Literal| {
         if op == Op::Ne {
             !values.iter().any(|value| compare(value, Op::Eq, constant))
@@ -176,7 +196,9 @@ fn compare(value: &Owned, op: Op, constant: &[u8], is_net: bool) -> bool {
 
 fn in_net(ip: IpAddr, net: &str) -> bool {
     let (base, length) = net.split_once('/').unwrap();
-    let (IpAddr::V4(ip), IpAddr::V4(base)) = (ip, base.parse().unwrap()) else { return false };
+    let (IpAddr::V4(ip), IpAddr::V4(base)) = (ip, base.parse().unwrap()) else {
+        return false;
+    };
     let shift = 32 - length.parse::<u32>().unwrap();
     u64::from(u32::from(ip)) >> shift == u64::from(u32::from(base)) >> shift
 }
@@ -190,7 +212,8 @@ fn number(value: &Owned) -> i128 {
 }
 
 fn compare_values(left: &Owned, op: Op, right: &Owned) -> bool {
-    let (Owned::Text(left) | Owned::Bytes(left), Owned::Text(right) | Owned::Bytes(right)) = (left, right) else {
+    let (Owned::Text(left) | Owned::Bytes(left), Owned::Text(right) | Owned::Bytes(right)) = (left, right)
+    else {
         let (left, right) = (number(left), number(right));
         return match op {
             Op::Eq | Op::EqEq => left == right,
@@ -229,10 +252,16 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
 
 fn below(path: &[u8], above: &[u8]) -> bool {
     let parts = |path: &[u8]| -> Vec<Vec<u8>> {
-        path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).map(<[u8]>::to_vec).collect()
+        path.split(|byte| *byte == b'/')
+            .filter(|part| !part.is_empty())
+            .map(<[u8]>::to_vec)
+            .collect()
     };
     let (path, prefix) = (parts(path), parts(above));
     !above.is_empty()
         && prefix.len() <= path.len()
-        && prefix.iter().zip(&path).all(|(pattern, part)| glob(pattern, part))
+        && prefix
+            .iter()
+            .zip(&path)
+            .all(|(pattern, part)| glob(pattern, part))
 }

@@ -35,8 +35,7 @@ pub(super) fn as_root(repo: &Repo, program: &std::path::Path) -> Result<Command>
             .map_err(|path| anyhow::anyhow!("{} is not UTF-8: move the clone", path.display()))
     };
     let sensor = text(repo.sensor())?;
-    let shared = repo.path("../shared");
-    let shared = shared.is_dir().then(|| text(shared)).transpose()?;
+    let shared = repo.shared().map(text).transpose()?;
     let mut environment = vec![("SENSOR_BIN", sensor.as_str())];
     environment.extend(shared.iter().map(|path| ("SENSOR_SHARED", path.as_str())));
     let program = text(program.to_path_buf())?;

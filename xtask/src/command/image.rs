@@ -111,7 +111,7 @@ fn content(repo: &Repo, program: &Path) -> Result<BTreeMap<String, File>> {
         Ok(())
     };
     add(program, PROGRAM.to_owned(), true)?;
-    add(&repo.path("deploy/config/sensor.yaml"), CONFIG.to_owned(), false)?;
+    add(&repo.path("deploy/sensor.yaml"), CONFIG.to_owned(), false)?;
     let folder = repo.path("rules");
     for file in rules::files(&folder)? {
         // The agent reads one folder, not those in it: the topic becomes a part of the name.

@@ -11,7 +11,7 @@ use crate::tally::Tally;
 
 use super::build::{self, Profile};
 use super::setup::{self, Need};
-use super::{doc_check, harness, manifests};
+use super::{configurations, doc_check, harness, manifests};
 
 /// Run all tests: unit tests, the documentation and manifest checks, and, as root, the end-to-end tests.
 ///
@@ -43,6 +43,10 @@ impl Test {
             report.stage("manifests", || manifests::check(repo));
         }
         if !self.unit {
+            report.stage("configurations", || {
+                build::agent(repo, Profile::Release)?;
+                configurations::check(repo)
+            });
             report.stage("end-to-end tests", || end_to_end(repo, &self.args));
         }
         report.finish("test", started)
@@ -55,6 +59,7 @@ fn unit(repo: &Repo, args: &[String]) -> Result<Outcome> {
     cargo
         .args(["--workspace", "--exclude", "sensor-tests", "--no-fail-fast", "--"])
         .args(args);
+    cargo.envs(repo.shared().map(|folder| ("SENSOR_SHARED", folder)));
     tally.run(&mut cargo)?;
     verdict(&tally)
 }

@@ -93,7 +93,8 @@ fn a_table_for_people() {
         subscribers
           ID  KIND  PEER  DELIVERED  DROPPED  QUEUED  QUEUE MAX
            1  grpc  unix          0        0       0          0
-    "#]].assert_eq(&render(StatusFormat::Table, &sample()));
+    "#]]
+    .assert_eq(&render(StatusFormat::Table, &sample()));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Checks the shape of an exception and fills in the comparisons that it leaves out.
 
-use super::{implied, wrong};
+use super::wrong;
 use crate::field::Catalogue;
 use crate::load::engine;
 use crate::load::item::{Entry, Exception, Word};
 use crate::load::result::LoadError;
+use crate::load::source::{Span, offset};
 
 /// Checks an exception; its fields must be in the catalogue, if one is given.
 pub(super) fn validate(exception: &mut Exception, catalogue: Option<&Catalogue>) -> Result<(), LoadError> {
@@ -91,4 +92,19 @@ fn check_field(field: &Entry, exception: &Exception, catalogue: &Catalogue) -> R
     Err(wrong(message, &exception.context)
         .at(field.word().map(|word| word.span))
         .with_help(help))
+}
+
+/// A word that stands for an exception as a whole: what Falco fills in.
+fn implied(text: &str, exception: &Exception) -> Entry {
+    let file = exception.context.file_id();
+    let span = exception.context.span().unwrap_or(Span {
+        file,
+        start: 0,
+        end: offset(0),
+    });
+    Entry::Word(Word {
+        text: text.into(),
+        span,
+        exact: false,
+    })
 }

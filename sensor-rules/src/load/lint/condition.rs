@@ -211,7 +211,8 @@ impl<'a> Linter<'a> {
         let Operand::Field(field) = &check.left else {
             return;
         };
-        if part.in_exception || !excuses || !NAME_FIELDS.contains(&&*field.name) {
+        let of_name = NAME_FIELDS.contains(&&*field.name) && !wants_no_name(check);
+        if part.in_exception || !excuses || !of_name {
             return;
         }
         let message = format!(
@@ -285,10 +286,17 @@ fn wanted_values(check: &Check) -> Option<&[Literal]> {
 }
 
 fn is_expensive(check: &Check) -> bool {
-    matches!(
-        check.op,
-        Op::Regex | Op::Glob | Op::IGlob | Op::Contains | Op::IContains | Op::BContains
-    )
+    matches!(check.op, Op::Regex | Op::Glob | Op::IGlob)
+}
+
+/// Whether a test asks for no name at all: `proc.name = "<NA>"`.
+fn wants_no_name(check: &Check) -> bool {
+    let is_none = |value: &Literal| matches!(&*value.bytes, b"" | b"<NA>" | b"N/A");
+    match &check.right {
+        Right::Value(value) => is_none(value),
+        Right::List(values) => values.iter().all(is_none),
+        Right::Nothing | Right::Operand(_) => false,
+    }
 }
 
 /// A test that costs little and that few events meet; which event it is does not count.
@@ -299,7 +307,7 @@ fn is_cheap_guard(check: &Check) -> bool {
     let about_event = field.name.starts_with("evt.type") || matches!(&*field.name, "evt.dir" | "evt.num");
     let cheap = matches!(
         check.op,
-        Op::Eq | Op::EqEq | Op::In | Op::StartsWith | Op::EndsWith | Op::Pmatch
+        Op::Eq | Op::EqEq | Op::In | Op::StartsWith | Op::EndsWith | Op::Contains | Op::Pmatch
     ) || check.op.is_order();
     cheap && !about_event
 }

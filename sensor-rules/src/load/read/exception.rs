@@ -60,16 +60,11 @@ impl Reader<'_> {
         }
         let fields = entry(&item, "fields")?;
         let comps = entry(&item, "comps")?;
-        let values = match node.get("values") {
-            Some(values) => self.values(values, &item)?,
-            None => {
-                if update {
-                    let message = "Overriding/appending exception with no values";
-                    self.warn(WarningCode::AppendNoValues, message, &item.context);
-                }
-                Vec::new()
-            }
-        };
+        if update && !item.has("values") {
+            let message = "Overriding/appending exception with no values";
+            self.warn(WarningCode::AppendNoValues, message, &item.context);
+        }
+        let values = values(&item)?;
         Ok(Exception {
             name,
             fields,
@@ -96,18 +91,18 @@ impl Reader<'_> {
             );
         }
     }
+}
 
-    fn values(&self, node: &Node, item: &Item<'_>) -> Result<Vec<Entry>, LoadError> {
-        let context = item.context.node(node, ItemType::ExceptionValues, "");
-        let Kind::Sequence(values) = &node.kind else {
-            return Err(invalid("Rule exception values must be a sequence", &context));
-        };
-        let read = |value: &Node| {
-            let context = context.node(value, ItemType::ExceptionValue, "");
-            item.entry(value, "", &context)
-        };
-        values.iter().map(|value| read(value)).collect()
-    }
+fn values(item: &Item<'_>) -> Result<Vec<Entry>, LoadError> {
+    let Some(node) = item.node.get("values") else {
+        return Ok(Vec::new());
+    };
+    let context = item.context.node(node, ItemType::ExceptionValues, "");
+    let Kind::Sequence(values) = &node.kind else {
+        return Err(invalid("Rule exception values must be a sequence", &context));
+    };
+    let read = |value: &Node| item.entry(value, "", &context.node(value, ItemType::ExceptionValue, ""));
+    values.iter().map(|value| read(value)).collect()
 }
 
 fn required(item: &Item<'_>, key: &str) -> Result<(), LoadError> {

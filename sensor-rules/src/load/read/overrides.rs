@@ -46,11 +46,14 @@ impl Overrides {
                 }
                 "replace" => overrides.replace.push(key.to_owned()),
                 operation => {
-                    let words = [("append", appendable), ("replace", replaceable)];
-                    let allowed = words.iter().filter(|(_, keys)| keys.contains(&key));
-                    let allowed: String = allowed.map(|(word, _)| format!("{word} ")).collect();
+                    let append = if appendable.contains(&key) { "append " } else { "" };
+                    let replace = if replaceable.contains(&key) {
+                        "replace "
+                    } else {
+                        ""
+                    };
                     let message = format!(
-                        "Invalid override operation for key '{key}': '{operation}'. Allowed values are: {allowed}"
+                        "Invalid override operation for key '{key}': '{operation}'. Allowed values are: {append}{replace}"
                     );
                     return Err(invalid(message, &context.node(value, ItemType::ValueFor, key)));
                 }

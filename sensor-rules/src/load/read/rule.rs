@@ -10,18 +10,19 @@ use crate::load::result::{LoadError, WarningCode};
 use crate::load::yaml::{Kind, Node};
 
 const APPENDABLE: &[&str] = &["condition", "output", "desc", "tags", "exceptions"];
+/// In the order in which Falco looks for keys that are left over.
 const REPLACEABLE: &[&str] = &[
-    "condition",
-    "output",
-    "desc",
-    "tags",
-    "exceptions",
-    "priority",
     "capture",
     "capture_duration",
+    "condition",
+    "desc",
     "enabled",
-    "warn_evttypes",
+    "exceptions",
+    "output",
+    "priority",
     "skip-if-unknown-filter",
+    "tags",
+    "warn_evttypes",
 ];
 
 const ENABLED_DEPRECATED: &str = "The standalone 'enabled' key usage is deprecated. The correct approach requires \
@@ -150,16 +151,20 @@ impl Reader<'_> {
             let update = self.update(item, overrides, Operation::Replace)?;
             self.collector.replace_rule(name, update, &item.context)?;
         }
-        let unexpected = REPLACEABLE.iter().find_map(|key| {
-            let value = item.node.get(key)?;
-            (!overrides.appends(key) && !overrides.replaces(key)).then_some((*key, value))
-        });
-        let Some((key, value)) = unexpected else {
-            return Ok(());
-        };
-        let message = format!("Unexpected key '{key}': no corresponding entry under 'override' is defined.");
-        let help = format!("add `{key}: replace` under `override`, or remove the key");
-        Err(invalid(message, &item.context.node(value, ItemType::Override, key)).with_help(Some(help)))
+        for key in REPLACEABLE
+            .iter()
+            .filter(|key| !overrides.appends(key) && !overrides.replaces(key))
+        {
+            if let Some(value) = item.node.get(key) {
+                let message =
+                    format!("Unexpected key '{key}': no corresponding entry under 'override' is defined.");
+                let help = format!("add `{key}: replace` under `override`, or remove the key");
+                let context = item.context.node(value, ItemType::Override, key);
+                self.result
+                    .error(invalid(message, &context).with_help(Some(help)));
+            }
+        }
+        Ok(())
     }
 
     fn update(

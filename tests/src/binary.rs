@@ -1,0 +1,23 @@
+//! Where the programs under test are.
+
+use std::path::{Path, PathBuf};
+
+/// The agent's binary: `SENSOR_BIN`, or what was built last beside this program.
+///
+/// # Panics
+/// When there is none: `cargo xtask test` builds it first.
+#[must_use]
+pub fn sensor() -> PathBuf {
+    if let Some(path) = std::env::var_os("SENSOR_BIN") {
+        return path.into();
+    }
+    let own = std::env::current_exe().unwrap_or_default();
+    let found = own.ancestors().skip(1).map(|folder| folder.join("sensor")).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("no sensor binary: set SENSOR_BIN, or run cargo xtask test"))
+}
+
+/// The repository's top folder.
+#[must_use]
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_owned)
+}
