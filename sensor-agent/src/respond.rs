@@ -207,10 +207,3 @@ async fn report(recorder: &Recorder, recovery: &Recovery) {
         .outcome(&RunRecord::summary(), verdict, Instant::now())
         .await;
 }
-
-/// The lower-case name of one of the protocol's values: `OUTCOME_TIMED_OUT` is `timed_out`.
-fn short_name(name: &str) -> String {
-    name.split_once('_')
-        .map_or(name, |(_, name)| name)
-        .to_ascii_lowercase()
-}

@@ -6,11 +6,12 @@ use std::time::{Instant, SystemTime};
 use sensor_proto::v1::hook_run::{Mode as ProtoMode, Outcome};
 use sensor_proto::v1::{Detection, HookRun};
 
+use super::Publish;
 use super::action::Verdict;
 use super::config::Mode;
 use super::guard::{Bucket, HeldBack};
 use super::journal::{Entry, Journal, JournalError, Output, Run};
-use super::{Publish, short_name};
+use crate::sink::outcome_name;
 
 /// Bytes of a record's `detail`.
 const DETAIL_BYTES_MAX: usize = 4096;
@@ -88,8 +89,8 @@ impl Recorder {
         let written = {
             let (run, detail) = (run.clone(), detail.clone());
             self.write(move |journal| {
-                let outcome = short_name(outcome.as_str_name());
-                journal.append(&entry(&run, &detail, &outcome, duration_ms, output.as_ref()))
+                let outcome = outcome_name(outcome);
+                journal.append(&entry(&run, &detail, outcome, duration_ms, output.as_ref()))
             })
             .await
         };
@@ -169,7 +170,7 @@ impl Recorder {
 
 fn line<'a>(run: &'a RunRecord, detail: &'a str) -> Run<'a> {
     Run {
-        run: &run.id,
+        id: &run.id,
         hook: &run.hook,
         detection: &run.detection_id,
         rule: &run.rule,
@@ -204,14 +205,14 @@ fn log(run: &RunRecord, outcome: Outcome, detail: &str) {
         rule,
         ..
     } = run;
-    let outcome_name = short_name(outcome.as_str_name());
+    let name = outcome_name(outcome);
     if matches!(outcome, Outcome::Failed | Outcome::TimedOut) {
         tracing::warn!(
             run = id,
             hook,
             detection = detection_id,
             rule,
-            outcome = outcome_name,
+            outcome = name,
             detail,
             "hook"
         );
@@ -221,7 +222,7 @@ fn log(run: &RunRecord, outcome: Outcome, detail: &str) {
             hook,
             detection = detection_id,
             rule,
-            outcome = outcome_name,
+            outcome = name,
             detail,
             "hook"
         );
