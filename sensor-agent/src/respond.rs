@@ -46,12 +46,12 @@ use worker::{Job, Shared, work};
 
 /// Takes the record of each run to whoever wants it.
 pub trait Publish: Send + Sync + 'static {
-    /// Hands over one record. Must not block.
-    fn publish(&self, run: HookRun);
+    /// Hands over one record and the detection that the run answers (an empty one for a summary). Must not block.
+    fn publish(&self, run: HookRun, answers: &Arc<Detection>);
 }
 
 impl<F: Fn(HookRun) + Send + Sync + 'static> Publish for F {
-    fn publish(&self, run: HookRun) {
+    fn publish(&self, run: HookRun, _answers: &Arc<Detection>) {
         self(run);
     }
 }

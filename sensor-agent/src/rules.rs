@@ -19,6 +19,9 @@ use crate::config::{Matching, RuleSelector, RulesConfig};
 const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Files that are read from one folder and those below it.
 const FILES_MAX: usize = 4096;
+/// Rules are compiled after each file, as Falco does, so what only a later file uses is called unused.
+/// `sensor rules check` judges after all files.
+const SAID_TOO_EARLY: [&str; 2] = ["LOAD_UNUSED_MACRO", "LOAD_UNUSED_LIST"];
 /// Folders within folders.
 const DEPTH_MAX: usize = 16;
 
@@ -63,7 +66,7 @@ pub fn load(config: &RulesConfig, style: Style) -> Result<Rules, RulesError> {
     let shown = |wanted: fn(Severity) -> bool| {
         diagnostic::diagnostics(&loaded)
             .into_iter()
-            .filter(|found| wanted(found.severity))
+            .filter(|found| wanted(found.severity) && !SAID_TOO_EARLY.contains(&found.code))
             .map(|found| diagnostic::render(&found, &loaded.sources, style))
             .collect::<Vec<_>>()
     };

@@ -76,7 +76,10 @@ impl Builder {
             .stdin(Stdio::null())
             .stdout(File::create(folder.join("stdout"))?)
             .stderr(File::create(folder.join("stderr"))?)
-            .env_remove("SENSOR_CONFIG");
+            // Meant for the tests; the agent would warn about variables that it does not know.
+            .env_remove("SENSOR_CONFIG")
+            .env_remove("SENSOR_BIN")
+            .env_remove("SENSOR_SHARED");
         Ok(command)
     }
 

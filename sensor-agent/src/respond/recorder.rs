@@ -28,22 +28,25 @@ pub(crate) struct RunRecord {
     pub(crate) detection_id: String,
     pub(crate) rule: String,
     pub(crate) mode: Mode,
+    /// What the run answers; empty for a summary.
+    pub(crate) detection: Arc<Detection>,
 }
 
 impl RunRecord {
-    pub(crate) fn new(hook: &str, detection: &Detection, mode: Mode) -> Self {
+    pub(crate) fn new(hook: &str, detection: &Arc<Detection>, mode: Mode) -> Self {
         Self {
             id: uuid::Uuid::now_v7().to_string(),
             hook: hook.into(),
             detection_id: detection.id.clone(),
             rule: detection.rule.clone(),
             mode,
+            detection: Arc::clone(detection),
         }
     }
 
     /// About no single run.
     pub(crate) fn summary() -> Self {
-        Self::new("*", &Detection::default(), Mode::Observe)
+        Self::new("*", &Arc::default(), Mode::Observe)
     }
 }
 
@@ -98,7 +101,7 @@ impl Recorder {
             tracing::error!(run = run.id, error, "a run's outcome is missing in the journal");
         }
         log(run, outcome, &detail);
-        self.publish.publish(HookRun {
+        let record = HookRun {
             id: run.id.clone(),
             time: Some(SystemTime::now().into()),
             hook: run.hook.clone(),
@@ -112,7 +115,8 @@ impl Recorder {
             outcome: outcome.into(),
             detail,
             duration_ms,
-        });
+        };
+        self.publish.publish(record, &run.detection);
     }
 
     /// Records a run that did not start; beyond a rate only counts it.

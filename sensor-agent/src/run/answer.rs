@@ -19,10 +19,9 @@ struct ToHub {
 }
 
 impl Publish for ToHub {
-    fn publish(&self, run: HookRun) {
+    fn publish(&self, run: HookRun, answers: &Arc<Detection>) {
         self.metrics.ran(&run.hook, sink::outcome_name(run.outcome()));
-        let answers = Arc::new(Detection { id: run.detection_id.clone(), rule: run.rule.clone(), ..Detection::default() });
-        self.hub.publish(&Item::HookRun { run: Arc::new(run), answers });
+        self.hub.publish(&Item::HookRun { run: Arc::new(run), answers: Arc::clone(answers) });
     }
 }
 

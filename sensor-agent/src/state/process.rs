@@ -11,7 +11,7 @@ mod tests;
 use std::{collections::VecDeque, sync::Arc};
 
 use hashbrown::HashMap;
-use sensor_common::record::{FileId, Identity};
+use sensor_common::record::{FileId, Identity, flags};
 use smallvec::SmallVec;
 
 use super::cgroup::Cgroup;
@@ -104,7 +104,7 @@ impl Image {
         Arc::new(Self {
             since_ns: event.header.time_ns,
             name: event.comm().into(),
-            exe_path: exec.path.into(),
+            exe_path: exe_path(exec.path, event.header.flags),
             filename: exec.filename.into(),
             interpreter: exec.interpreter.into(),
             argv: exec.argv.into(),
@@ -123,6 +123,16 @@ impl Image {
         let argv = self.argv.strip_suffix(&[0]).unwrap_or(&self.argv);
         let is_empty = self.argv.is_empty();
         argv.split(|byte| *byte == 0).filter(move |_| !is_empty)
+    }
+}
+
+/// The program's path, marked as the kernel and Falco mark a file without a name. The mark comes from the
+/// file's link count: a file that is merely named so does not get a second one. A memfd never had a name.
+fn exe_path(path: &[u8], found: u32) -> Box<[u8]> {
+    if found & flags::DELETED != 0 && found & flags::MEMFD == 0 {
+        [path, b" (deleted)"].concat().into()
+    } else {
+        path.into()
     }
 }
 

@@ -143,7 +143,8 @@ fn image(pid: i32, name: &[u8]) -> Image {
     let file = rustix::fs::stat(format!("/proc/{pid}/exe")).ok();
     Image {
         name: name.into(),
-        exe_path: exe_path.strip_suffix(b" (deleted)").unwrap_or(exe_path).into(),
+        // The kernel marks a deleted file itself.
+        exe_path: exe_path.into(),
         filename: argv.split(|byte| *byte == 0).next().unwrap_or_default().into(),
         cmdline: cmdline(name, &argv),
         argc: u32::try_from(argv.iter().filter(|byte| **byte == 0).count()).unwrap_or(u32::MAX),
