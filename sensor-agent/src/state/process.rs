@@ -96,7 +96,11 @@ impl Image {
     /// All that is known of a program that nobody saw start.
     #[must_use]
     pub fn unknown(name: &[u8]) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), is_partial: true, ..Self::default() })
+        Arc::new(Self {
+            name: name.into(),
+            is_partial: true,
+            ..Self::default()
+        })
     }
 
     /// From an exec event.
@@ -153,7 +157,11 @@ impl Process {
     /// The program that it ran at a time: the newest one that is not younger.
     #[must_use]
     pub fn image_at(&self, time_ns: u64) -> &Arc<Image> {
-        self.images.iter().rev().find(|image| image.since_ns <= time_ns).unwrap_or(&self.images[0])
+        self.images
+            .iter()
+            .rev()
+            .find(|image| image.since_ns <= time_ns)
+            .unwrap_or(&self.images[0])
     }
 
     fn is(&self, key: ProcessKey) -> bool {
@@ -208,11 +216,21 @@ impl Processes {
     /// A process.
     #[must_use]
     pub fn get(&self, key: ProcessKey) -> Option<&Process> {
-        self.by_tgid.get(&key.tgid)?.iter().rev().find(|process| process.is(key)).map(|found| &**found)
+        self.by_tgid
+            .get(&key.tgid)?
+            .iter()
+            .rev()
+            .find(|process| process.is(key))
+            .map(|found| &**found)
     }
 
     fn get_mut(&mut self, key: ProcessKey) -> Option<&mut Process> {
-        self.by_tgid.get_mut(&key.tgid)?.iter_mut().rev().find(|process| process.is(key)).map(|found| &mut **found)
+        self.by_tgid
+            .get_mut(&key.tgid)?
+            .iter_mut()
+            .rev()
+            .find(|process| process.is(key))
+            .map(|found| &mut **found)
     }
 
     /// A process; one that came from /proc now gets its exact start time.
@@ -254,7 +272,10 @@ impl Processes {
         if let Some(parent) = process.parent.and_then(|parent| self.get_mut(parent)) {
             parent.children += 1;
         }
-        self.by_tgid.entry(process.key.tgid).or_default().push(Box::new(process));
+        self.by_tgid
+            .entry(process.key.tgid)
+            .or_default()
+            .push(Box::new(process));
         self.len += 1;
     }
 
@@ -265,7 +286,12 @@ impl Processes {
         let process = Process {
             key: super::key(event),
             parent: None,
-            identity: Identity { euid: header.uid, egid: header.gid, loginuid: u32::MAX, ..Identity::default() },
+            identity: Identity {
+                euid: header.uid,
+                egid: header.gid,
+                loginuid: u32::MAX,
+                ..Identity::default()
+            },
             uid: header.uid,
             gid: header.gid,
             images: smallvec::smallvec![Image::unknown(event.comm())],
@@ -338,8 +364,12 @@ impl Processes {
     fn remove_if_childless(&mut self, key: ProcessKey, now_ns: u64) {
         let mut next = Some(key);
         for _ in 0..=ANCESTORS_MAX {
-            let Some(process) = next.and_then(|key| self.get(key)) else { return };
-            let is_old = process.exited_ns.is_some_and(|exited_ns| self.is_old(exited_ns, now_ns));
+            let Some(process) = next.and_then(|key| self.get(key)) else {
+                return;
+            };
+            let is_old = process
+                .exited_ns
+                .is_some_and(|exited_ns| self.is_old(exited_ns, now_ns));
             if !is_old || process.children > 0 {
                 return;
             }
@@ -349,8 +379,12 @@ impl Processes {
     }
 
     fn remove(&mut self, key: ProcessKey) {
-        let Some(owners) = self.by_tgid.get_mut(&key.tgid) else { return };
-        let Some(index) = owners.iter().position(|process| process.key == key) else { return };
+        let Some(owners) = self.by_tgid.get_mut(&key.tgid) else {
+            return;
+        };
+        let Some(index) = owners.iter().position(|process| process.key == key) else {
+            return;
+        };
         let removed = owners.remove(index);
         if owners.is_empty() {
             self.by_tgid.remove(&key.tgid);
@@ -367,7 +401,12 @@ impl Processes {
         while self.len >= self.len_max {
             let key = match self.exited.pop_front() {
                 Some((_, key)) => self.get(key).map(|process| process.key),
-                None => self.by_tgid.values().next().and_then(|owners| owners.first()).map(|process| process.key),
+                None => self
+                    .by_tgid
+                    .values()
+                    .next()
+                    .and_then(|owners| owners.first())
+                    .map(|process| process.key),
             };
             if let Some(key) = key {
                 self.remove(key);
