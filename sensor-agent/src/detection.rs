@@ -37,7 +37,7 @@ pub fn build(view: &View<'_>, rule: &Rule, scratch: &mut Scratch) -> Arc<v1::Det
     let mut output_fields = BTreeMap::new();
     for field in rule.output.fields() {
         let value = rule.output.value(field, view, scratch);
-        output_fields.insert(field.key.to_string(), field_value(value));
+        output_fields.insert(field.key.clone(), field_value(value));
     }
     // Falco always says when, in nanoseconds since 1970.
     let when = v1::field_value::Kind::IntValue(i64::try_from(view.time_ns()).unwrap_or(i64::MAX));

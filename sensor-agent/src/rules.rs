@@ -216,12 +216,13 @@ fn is_hidden(path: &Path) -> bool {
 
 /// `.yaml` and `.yml`, but not the tests beside them (`.test.yaml`).
 fn is_rule_file(path: &Path) -> bool {
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml"));
-    stem.is_some_and(|stem| !stem.ends_with(".test")) && !is_hidden(path)
+    let is_yaml = path
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml");
+    let is_test = path
+        .file_stem()
+        .is_some_and(|stem| stem.as_encoded_bytes().ends_with(b".test"));
+    is_yaml && !is_test && !is_hidden(path)
 }
 
 #[cfg(test)]

@@ -261,7 +261,11 @@ impl Btf {
                 head = self.resolve(type_id)?;
             }
         }
-        Ok(if bits % 8 == 0 { Some(bits / 8) } else { None })
+        Ok(if bits.is_multiple_of(8) {
+            Some(bits / 8)
+        } else {
+            None
+        })
     }
 
     /// A member's offset in bits, and its type. Looks into anonymous members.

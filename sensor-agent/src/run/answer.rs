@@ -1,16 +1,33 @@
 //! Connects the responder to the hub: detections in, runs of hooks out.
 
-use std::{future::poll_fn, sync::Arc};
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sensor_proto::v1::{Detection, HookRun};
 
-use super::Answering;
 use crate::{
     hub::{Hub, Item, Request, filter::CompiledFilter},
     metrics::{Metrics, ResponseMetrics, SubscriberKind},
     respond::{Publish, Responder, config::RespondConfig},
     sink::{self, Encoder, Format},
 };
+
+/// The responder's place in the run.
+pub(super) struct Answering {
+    responder: Arc<Responder>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Answering {
+    /// Stops; hooks that run may go on for `timeout`.
+    pub(super) async fn stop(self, timeout: Duration) {
+        self.task.abort();
+        self.responder.shutdown(Instant::now() + timeout).await;
+    }
+}
 
 /// Puts runs of hooks on the stream.
 struct ToHub {

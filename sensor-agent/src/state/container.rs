@@ -93,7 +93,7 @@ fn from_component(component: &str, parent: Option<&str>, depth: usize) -> Option
             });
         }
     }
-    if let Some(id) = named_container(component, name, parent) {
+    if let Some(id) = named_container(component, parent) {
         return Some(id);
     }
     let by_parent = PARENTS.iter().find(|(folder, _)| Some(*folder) == parent);
@@ -122,7 +122,7 @@ fn from_component(component: &str, parent: Option<&str>, depth: usize) -> Option
 }
 
 /// Runtimes whose containers have names instead of ids.
-fn named_container(component: &str, name: &str, parent: Option<&str>) -> Option<Container> {
+fn named_container(component: &str, parent: Option<&str>) -> Option<Container> {
     let of = |id: &str, runtime| {
         is_name(id).then(|| Container {
             id: id.into(),
@@ -136,10 +136,8 @@ fn named_container(component: &str, name: &str, parent: Option<&str>) -> Option<
         return of(component, "lxc");
     }
     // systemd-nspawn: machine-<name>.scope, and systemd-nspawn@<name>.service.
-    if let Some(id) = name
-        .strip_prefix("machine-")
-        .filter(|_| component.ends_with(".scope"))
-    {
+    let scope = component.strip_suffix(".scope");
+    if let Some(id) = scope.and_then(|name| name.strip_prefix("machine-")) {
         return of(id, "systemd-nspawn");
     }
     if let Some(id) = component
@@ -179,7 +177,7 @@ fn is_pod(component: &str) -> bool {
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= ID_BYTES_MAX
-        && !name.ends_with(".slice")
+        && name.strip_suffix(".slice").is_none()
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))

@@ -179,7 +179,7 @@ fn image(pid: i32, name: &[u8]) -> Image {
         exe_path: exe_path.into(),
         filename: argv.split(|byte| *byte == 0).next().unwrap_or_default().into(),
         cmdline: cmdline(name, &argv),
-        argc: u32::try_from(argv.iter().filter(|byte| **byte == 0).count()).unwrap_or(u32::MAX),
+        argc: u32::try_from(memchr::memchr_iter(0, &argv).count()).unwrap_or(u32::MAX),
         argv_len: u32::try_from(argv.len()).unwrap_or(u32::MAX),
         argv: argv.into(),
         cwd: link("cwd").as_os_str().as_bytes().into(),

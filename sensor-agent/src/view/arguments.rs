@@ -14,6 +14,7 @@ const O_ACCMODE: u64 = 0o3;
 const O_WRONLY: u64 = 0o1;
 const O_RDWR: u64 = 0o2;
 const O_CREAT: u64 = 0o100;
+/// Without `O_DIRECTORY`, which it always comes with.
 const O_TMPFILE: u64 = 0o20_000_000;
 /// Permission to execute, for anyone.
 const EXECUTABLE: u32 = 0o111;
@@ -54,7 +55,7 @@ impl View<'_> {
     }
 
     /// All of them, `name=value` by `name=value`.
-    pub(super) fn all_arguments<'b>(&'b self, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
+    pub(super) fn all_arguments<'b>(&'b self, buf: &'b mut Vec<u8>) -> Value<'b> {
         let mut part = Vec::new();
         for name in self.names() {
             part.clear();
@@ -67,7 +68,7 @@ impl View<'_> {
                 buf.extend_from_slice(value);
             }
         }
-        Some(Value::Text(buf))
+        Value::Text(buf)
     }
 
     fn named_text<'b>(&'b self, name: &str, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
@@ -214,9 +215,9 @@ impl View<'_> {
     }
 
     /// `evt.is_open_read` and its like: how the file is open, which the kernel knows best.
-    pub(super) fn open_class(&self, field: Field) -> Option<Value<'static>> {
+    pub(super) fn open_class(&self, field: Field) -> Value<'static> {
         let Body::Open(open) = &self.event.body else {
-            return Some(Value::Bool(false));
+            return Value::Bool(false);
         };
         let is_open = open.fixed.result >= 0;
         let mode = if is_open && open.fixed.file.inode != 0 {
@@ -224,12 +225,12 @@ impl View<'_> {
         } else {
             open.fixed.flags_given & O_ACCMODE
         };
-        let creates = open.fixed.flags_given & (O_CREAT | (O_TMPFILE & !0o200_000)) != 0;
-        Some(Value::Bool(match field {
+        let creates = open.fixed.flags_given & (O_CREAT | O_TMPFILE) != 0;
+        Value::Bool(match field {
             Field::EvtIsOpenRead => mode != O_WRONLY,
             Field::EvtIsOpenWrite => mode == O_WRONLY || mode == O_RDWR,
             Field::EvtIsOpenExec => is_open && creates && open.fixed.mode_given & EXECUTABLE != 0,
             _ => self.event.has(flags::CREATED),
-        }))
+        })
     }
 }

@@ -66,12 +66,12 @@ impl View<'_> {
                     None => write(buf, format_args!("{errno}")),
                 },
             },
-            Field::EvtArgs | Field::EvtInfo => self.all_arguments(buf),
+            Field::EvtArgs | Field::EvtInfo => Some(self.all_arguments(buf)),
             Field::EvtArg => self.argument_text(arg, buf),
             Field::EvtRawarg => self.argument_raw(arg),
             Field::EvtAbspath => self.fd_value(Field::FdName, buf),
             Field::EvtIsOpenRead | Field::EvtIsOpenWrite | Field::EvtIsOpenExec | Field::EvtIsOpenCreate => {
-                self.open_class(field)
+                Some(self.open_class(field))
             }
             _ => self.other_value(field, buf),
         }

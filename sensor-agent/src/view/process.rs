@@ -150,9 +150,9 @@ impl View<'_> {
             }
             Field::ThreadTid => int(self.event.header.tid),
             Field::ThreadIsmain => Some(Value::Bool(self.event.header.tid == self.event.header.tgid)),
-            Field::ThreadCapEffective => capabilities(self.process?.identity.cap_effective, buf),
-            Field::ThreadCapPermitted => capabilities(self.process?.identity.cap_permitted, buf),
-            Field::ThreadCapInheritable => capabilities(self.process?.identity.cap_inheritable, buf),
+            Field::ThreadCapEffective => Some(capabilities(self.process?.identity.cap_effective, buf)),
+            Field::ThreadCapPermitted => Some(capabilities(self.process?.identity.cap_permitted, buf)),
+            Field::ThreadCapInheritable => Some(capabilities(self.process?.identity.cap_inheritable, buf)),
             Field::ThreadCgroups => text(&self.cgroup.as_ref()?.path),
             _ => self.evt_value(field, arg, buf),
         }
@@ -210,7 +210,7 @@ fn join(image: &Image, buf: &mut Vec<u8>) {
 }
 
 /// Names of the capabilities in a set, joined by spaces.
-fn capabilities(set: u64, buf: &mut Vec<u8>) -> Option<Value<'_>> {
+fn capabilities(set: u64, buf: &mut Vec<u8>) -> Value<'_> {
     for (number, name) in names::CAPABILITIES.iter().enumerate() {
         if set & (1 << number) != 0 {
             if !buf.is_empty() {
@@ -219,5 +219,5 @@ fn capabilities(set: u64, buf: &mut Vec<u8>) -> Option<Value<'_>> {
             buf.extend_from_slice(name.as_bytes());
         }
     }
-    Some(Value::Text(buf))
+    Value::Text(buf)
 }

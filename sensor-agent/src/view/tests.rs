@@ -257,7 +257,7 @@ fn a_connection_has_both_ends_and_a_mapped_address_is_ipv4() {
             (Field::FdLport, None, "40000"),
             (Field::FdL4proto, None, "tcp"),
             (Field::FdTypechar, None, "6"),
-            (Field::FdName, None, "[::]:40000->169.254.169.254:80"),
+            (Field::FdName, None, ":::40000->169.254.169.254:80"),
             (Field::FdConnected, None, "false"),
             (Field::FdNameChanged, None, "true"),
             (Field::FdDirectory, None, "none"),

@@ -66,7 +66,8 @@ impl Builder {
     }
 
     fn bytes(self) -> Vec<u8> {
-        let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
+        let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap();
+        let (types, strings) = (len(&self.types), len(&self.strings));
         let mut bytes = Vec::new();
         bytes.extend_from_slice(&0xeb9f_u16.to_ne_bytes());
         bytes.extend_from_slice(&[1, 0]);
