@@ -115,18 +115,20 @@ fn process(view: &View<'_>) -> v1::Process {
     let header = &view.event.header;
     let unknown = Image::default();
     let image = view.image.unwrap_or(&unknown);
-    let name = if image.name.is_empty() { view.event.comm() } else { &image.name };
-    let (uid, gid) = view
-        .process
-        .map_or((header.uid, header.gid), |process| (process.identity.euid, process.identity.egid));
-    let ancestors = (1..=ANCESTORS_MAX).map_while(|level| view.lineage(level)).map(|(process, image)| {
-        v1::Ancestor {
+    let name = if image.name.is_empty() {
+        view.event.comm()
+    } else {
+        &image.name
+    };
+    let (uid, gid) = view.effective_ids();
+    let ancestors = (1..=ANCESTORS_MAX)
+        .map_while(|level| view.lineage(level))
+        .map(|(process, image)| v1::Ancestor {
             pid: process.key.tgid,
             start_time_ns: process.key.start_time_ns,
             name: readable(&image.name),
             exe_path: readable(&image.exe_path),
-        }
-    });
+        });
     v1::Process {
         pid: header.tgid,
         tid: header.tid,
@@ -154,7 +156,11 @@ fn container(view: &View<'_>) -> Option<v1::Container> {
 fn file(view: &View<'_>) -> Option<v1::File> {
     match &view.event.body {
         Body::Open(open) => Some(v1::File {
-            path: readable(if open.path.is_empty() { open.given } else { open.path }),
+            path: readable(if open.path.is_empty() {
+                open.given
+            } else {
+                open.path
+            }),
             path_given: readable(open.given),
             device: u64::from(open.fixed.file.device),
             inode: open.fixed.file.inode,

@@ -57,7 +57,9 @@ pub(crate) enum RunError {
     Respond(String),
     #[error(transparent)]
     Kernel(#[from] LoadError),
-    #[error("the agent must see the machine's own process ids: run it outside a pid namespace, in Kubernetes with hostPID")]
+    #[error(
+        "the agent must see the machine's own process ids: run it outside a pid namespace, in Kubernetes with hostPID"
+    )]
     PidNamespace,
     #[error(transparent)]
     Serve(#[from] serve::ServeError),
@@ -98,13 +100,24 @@ fn prepare(args: &RunArgs) -> Result<Prepared, RunError> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let style = if crate::cli::may_colour(&std::io::stderr()) { Style::Color } else { Style::Plain };
+    let style = if crate::cli::may_colour(&std::io::stderr()) {
+        Style::Color
+    } else {
+        Style::Plain
+    };
     let rules = rules::load(&loaded.config.rules, style)?;
     for warning in &rules.warnings {
         crate::cli::say(warning);
     }
-    tracing::info!(rules = rules.set.rules().len(), files = rules.files.len(), "rules loaded");
-    Ok(Prepared { config: loaded.config, rules })
+    tracing::info!(
+        rules = rules.set.rules().len(),
+        files = rules.files.len(),
+        "rules loaded"
+    );
+    Ok(Prepared {
+        config: loaded.config,
+        rules,
+    })
 }
 
 fn start(prepared: Prepared, start_ns: u64) -> Result<(), RunError> {
@@ -121,7 +134,11 @@ fn calls(rules: &RuleSet, types: &EventTypes) -> Vec<Call> {
     let wanted = rules.event_types();
     Call::ALL
         .into_iter()
-        .filter(|call| types.of_call(*call).is_some_and(|event_type| wanted.contains(event_type)))
+        .filter(|call| {
+            types
+                .of_call(*call)
+                .is_some_and(|event_type| wanted.contains(event_type))
+        })
         .collect()
 }
 
@@ -129,7 +146,10 @@ fn calls(rules: &RuleSet, types: &EventTypes) -> Vec<Call> {
 pub(crate) fn own_tgid() -> Result<u32, RunError> {
     let status = std::fs::read_to_string("/proc/self/status").map_err(anyhow::Error::from)?;
     // In a nested pid namespace with the host's /proc, NSpid lists the host's id first and more behind it.
-    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    let ids = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))
+        .unwrap_or_default();
     let is_initial = rustix::fs::stat("/proc/self/ns/pid").is_ok_and(|stat| stat.st_ino == INITIAL_PID_NS);
     if ids.split_whitespace().count() > 1 || !is_initial {
         return Err(RunError::PidNamespace);
@@ -165,16 +185,27 @@ impl Agent {
         if config.stdout.enabled {
             let colour = crate::cli::may_colour(&std::io::stdout());
             sinks
-                .start(&hub, Target::Stdout, encoder(config.stdout.format, colour), metrics.sinks.clone())
+                .start(
+                    &hub,
+                    Target::Stdout,
+                    encoder(config.stdout.format, colour),
+                    metrics.sinks.clone(),
+                )
                 .map_err(anyhow::Error::from)?;
         }
         if config.file.enabled {
             let target = Target::File(config.file.path.clone());
             sinks
-                .start(&hub, target, encoder(config.file.format, false), metrics.sinks.clone())
+                .start(
+                    &hub,
+                    target,
+                    encoder(config.file.format, false),
+                    metrics.sinks.clone(),
+                )
                 .map_err(anyhow::Error::from)?;
         }
-        let responder = answer::start(&config.respond, &hub, &metrics, &hostname).map_err(RunError::Respond)?;
+        let responder =
+            answer::start(&config.respond, &hub, &metrics, &hostname).map_err(RunError::Respond)?;
 
         // Attached before what runs already is read, so that nothing falls between.
         probes.attach_lifecycle()?;
@@ -188,15 +219,28 @@ impl Agent {
         probes.set_calls(&calls(&rules.set, &types))?;
         tracing::info!(processes = seeded, "the processes that run already are known");
 
-        let context = Context { types, clock: Clock::now(), hostname: Arc::clone(&hostname), start_ns };
+        let context = Context {
+            types,
+            clock: Clock::now(),
+            hostname: Arc::clone(&hostname),
+            start_ns,
+        };
         let stats = Arc::new(Stats::default());
-        let Readers { lifecycle, activity, counters } = readers;
+        let Readers {
+            lifecycle,
+            activity,
+            counters,
+        } = readers;
         let counters = Arc::new(counters);
         let rule_counters: Vec<Counter> = rules
             .set
             .rules()
             .iter()
-            .map(|rule| metrics.detections.of_rule(&rule.name, crate::detection::priority(rule.priority)))
+            .map(|rule| {
+                metrics
+                    .detections
+                    .of_rule(&rule.name, crate::detection::priority(rule.priority))
+            })
             .collect();
         let live = Arc::new(Live {
             stats: Arc::clone(&stats),
@@ -217,7 +261,11 @@ impl Agent {
             tables_max: (limits.processes_max as u64, limits.cgroups_max as u64),
         });
         metrics.set_live_source(Arc::clone(&live) as _);
-        let parts = serve::Parts { hub: Arc::clone(&hub), status: live, metrics: Arc::clone(&metrics) };
+        let parts = serve::Parts {
+            hub: Arc::clone(&hub),
+            status: live,
+            metrics: Arc::clone(&metrics),
+        };
         let server = Server::start(&config.grpc, &config.metrics, parts).await?;
         let pipeline = Pipeline::new(pipeline::Parts {
             state,
@@ -249,7 +297,9 @@ impl Agent {
         let joined = tokio::task::spawn_blocking(move || reader.thread.join()).await;
         responder.stop(HOOKS).await;
         server.shutdown(FLUSH).await;
-        let unfinished = tokio::task::spawn_blocking(move || sinks.finish(FLUSH)).await.unwrap_or_default();
+        let unfinished = tokio::task::spawn_blocking(move || sinks.finish(FLUSH))
+            .await
+            .unwrap_or_default();
         for sink in unfinished {
             tracing::error!(sink, "detections were not written in time and are lost");
         }
@@ -273,7 +323,11 @@ fn limits(config: &Config) -> HubLimits {
 fn degraded(probes: &Probes) -> Vec<String> {
     let lacks = |field: &crate::kernel::fields::MissingField| {
         let why = field.reason.as_deref().unwrap_or("the kernel does not have it");
-        format!("without {}: {} is missing ({why})", field.without.unwrap_or("every event"), field.name)
+        format!(
+            "without {}: {} is missing ({why})",
+            field.without.unwrap_or("every event"),
+            field.name
+        )
     };
     probes.missing_fields().iter().map(lacks).collect()
 }
@@ -297,7 +351,8 @@ impl Reader {
         pipeline: Pipeline,
         stats: Arc<Stats>,
     ) -> Result<Self, RunError> {
-        let stop = Stop::new().map_err(|error| anyhow::anyhow!("cannot make an event descriptor: {error}"))?;
+        let stop =
+            Stop::new().map_err(|error| anyhow::anyhow!("cannot make an event descriptor: {error}"))?;
         let stopped = stop.clone();
         let (end, ended) = tokio::sync::oneshot::channel();
         let thread = std::thread::Builder::new()
@@ -329,7 +384,9 @@ impl ring::Sink for Work {
     }
 
     fn busy(&mut self, time: Duration) {
-        self.stats.busy_ns.add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        self.stats
+            .busy_ns
+            .add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 }
 

@@ -20,7 +20,8 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// Adds; only the one writing thread may.
     pub fn add(&self, count: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+        self.0
+            .store(self.0.load(Ordering::Relaxed) + count, Ordering::Relaxed);
     }
 
     /// Sets.

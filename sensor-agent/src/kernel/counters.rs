@@ -71,7 +71,12 @@ impl Counters {
             if let (Some(kind), Some(cause)) = (kind, LossCause::from_number(key.cause))
                 && count > 0
             {
-                found.push(Loss { cgroup_id: key.cgroup_id, kind, cause, count });
+                found.push(Loss {
+                    cgroup_id: key.cgroup_id,
+                    kind,
+                    cause,
+                    count,
+                });
             }
         }
         Ok(found)

@@ -50,7 +50,10 @@ impl Stop {
     /// Makes one.
     pub fn new() -> Result<Self, rustix::io::Errno> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        Ok(Self { stopping: Arc::default(), wake })
+        Ok(Self {
+            stopping: Arc::default(),
+            wake,
+        })
     }
 
     /// Lets the reader end once both rings are empty.
@@ -115,7 +118,10 @@ fn drain_lifecycle(lifecycle: &mut RingBuf<MapData>, sink: &mut impl Sink) -> us
 /// Waits until one of the descriptors can be read, or for the time.
 fn wait(fds: [BorrowedFd<'_>; 3], time: Duration) -> Result<(), rustix::io::Errno> {
     let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-    let timeout = Timespec { tv_sec: i64::try_from(time.as_secs()).unwrap_or(1), tv_nsec: 0 };
+    let timeout = Timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(1),
+        tv_nsec: 0,
+    };
     match poll(&mut fds, Some(&timeout)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(error),

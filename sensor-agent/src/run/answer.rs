@@ -19,10 +19,12 @@ struct ToHub {
 }
 
 impl Publish for ToHub {
-    fn publish(&self, run: HookRun) {
+    fn publish(&self, run: HookRun, answers: &Arc<Detection>) {
         self.metrics.ran(&run.hook, sink::outcome_name(run.outcome()));
-        let answers = Arc::new(Detection { id: run.detection_id.clone(), rule: run.rule.clone(), ..Detection::default() });
-        self.hub.publish(&Item::HookRun { run: Arc::new(run), answers });
+        self.hub.publish(&Item::HookRun {
+            run: Arc::new(run),
+            answers: Arc::clone(answers),
+        });
     }
 }
 
@@ -36,7 +38,10 @@ pub(super) fn start(
     metrics: &Arc<Metrics>,
     hostname: &str,
 ) -> Result<Answering, String> {
-    let publish = ToHub { hub: Arc::clone(hub), metrics: metrics.responses.clone() };
+    let publish = ToHub {
+        hub: Arc::clone(hub),
+        metrics: metrics.responses.clone(),
+    };
     let encoder = Encoder::new(Format::Json, false, hostname);
     let encode = move |detection: &Arc<Detection>| {
         let mut line = Vec::new();
@@ -44,10 +49,18 @@ pub(super) fn start(
         line
     };
     let responder = Responder::new(config, publish, encode).map_err(|errors| {
-        errors.iter().map(|error| format!("{}: {}\n  help: {}", error.path, error.message, error.help)).collect::<Vec<_>>().join("\n")
+        errors
+            .iter()
+            .map(|error| format!("{}: {}\n  help: {}", error.path, error.message, error.help))
+            .collect::<Vec<_>>()
+            .join("\n")
     })?;
     let responder = Arc::new(responder);
-    let request = Request { kind: SubscriberKind::Respond, peer: String::new(), filter: CompiledFilter::default() };
+    let request = Request {
+        kind: SubscriberKind::Respond,
+        peer: String::new(),
+        filter: CompiledFilter::default(),
+    };
     let mut subscription = hub.subscribe(request).map_err(|error| error.to_string())?;
     let answering = Arc::clone(&responder);
     let task = tokio::spawn(async move {

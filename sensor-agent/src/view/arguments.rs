@@ -27,8 +27,12 @@ fn parameters(body: &Body<'_>, is_at: bool) -> &'static [&'static str] {
         Body::Open(_) => &["fd", "name", "flags", "mode", "dev", "ino"],
         Body::Connect(_) => &["res", "tuple", "fd", "addr"],
         Body::Ptrace(_) => &["res", "addr", "data", "request", "pid"],
-        Body::Exec(_) => &["res", "exe", "args", "tid", "pid", "ptid", "cwd", "comm", "tty", "uid", "filename"],
-        Body::Fork(_) => &["res", "exe", "args", "tid", "pid", "ptid", "cwd", "comm", "uid", "gid"],
+        Body::Exec(_) => &[
+            "res", "exe", "args", "tid", "pid", "ptid", "cwd", "comm", "tty", "uid", "filename",
+        ],
+        Body::Fork(_) => &[
+            "res", "exe", "args", "tid", "pid", "ptid", "cwd", "comm", "uid", "gid",
+        ],
         Body::Exit(_) => &["status", "ret", "sig"],
     }
 }
@@ -115,17 +119,30 @@ impl View<'_> {
             "uid" => return write(buf, format_args!("{}", self.event.header.uid)),
             "gid" => return write(buf, format_args!("{}", self.event.header.gid)),
             "tty" => return write(buf, format_args!("{}", self.process?.identity.tty)),
-            "loginuid" => return write(buf, format_args!("{}", self.process?.identity.loginuid.cast_signed())),
+            "loginuid" => {
+                return write(
+                    buf,
+                    format_args!("{}", self.process?.identity.loginuid.cast_signed()),
+                );
+            }
             _ => return None,
         };
         self.process_value(field, &FieldArg::None, buf)
     }
 
-    fn open_argument<'b>(&'b self, open: &'b Open<'b>, name: &str, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
+    fn open_argument<'b>(
+        &'b self,
+        open: &'b Open<'b>,
+        name: &str,
+        buf: &'b mut Vec<u8>,
+    ) -> Option<Value<'b>> {
         match name {
             "fd" if open.fixed.result < 0 => {
                 let errno = open.fixed.result.unsigned_abs();
-                write(buf, format_args!("{}({})", open.fixed.result, names::errno(errno).unwrap_or("?")))
+                write(
+                    buf,
+                    format_args!("{}({})", open.fixed.result, names::errno(errno).unwrap_or("?")),
+                )
             }
             "fd" => {
                 write(buf, format_args!("{}(<f>", open.fixed.result))?;
@@ -198,7 +215,9 @@ impl View<'_> {
 
     /// `evt.is_open_read` and its like: how the file is open, which the kernel knows best.
     pub(super) fn open_class(&self, field: Field) -> Option<Value<'static>> {
-        let Body::Open(open) = &self.event.body else { return Some(Value::Bool(false)) };
+        let Body::Open(open) = &self.event.body else {
+            return Some(Value::Bool(false));
+        };
         let is_open = open.fixed.result >= 0;
         let mode = if is_open && open.fixed.file.inode != 0 {
             u64::from(open.fixed.file_flags) & O_ACCMODE

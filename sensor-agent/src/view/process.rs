@@ -34,7 +34,9 @@ impl View<'_> {
         buf: &'b mut Vec<u8>,
     ) -> Option<Value<'b>> {
         match field {
-            Field::ProcName => self.image.map_or_else(|| text(self.event.comm()), |image| text(&image.name)),
+            Field::ProcName => self
+                .image
+                .map_or_else(|| text(self.event.comm()), |image| text(&image.name)),
             Field::ProcExe => self.of(0, Of::Exe, buf),
             Field::ProcExepath => self.of(0, Of::ExePath, buf),
             Field::ProcCmdline => self.of(0, Of::Cmdline, buf),
@@ -62,9 +64,18 @@ impl View<'_> {
         let (process, image) = self.lineage(level)?;
         match what {
             Of::Name => text(&image.name),
-            Of::Exe => image.args().next().filter(|exe| !exe.is_empty()).map(Value::Text).or_else(|| text(&image.name)),
+            Of::Exe => image
+                .args()
+                .next()
+                .filter(|exe| !exe.is_empty())
+                .map(Value::Text)
+                .or_else(|| text(&image.name)),
             Of::ExePath => text(&image.exe_path),
-            Of::Cmdline => text(if image.cmdline.is_empty() { &image.name } else { &image.cmdline }),
+            Of::Cmdline => text(if image.cmdline.is_empty() {
+                &image.name
+            } else {
+                &image.cmdline
+            }),
             Of::Args => {
                 join(image, buf);
                 Some(Value::Text(buf))
@@ -117,7 +128,9 @@ impl View<'_> {
             Field::ProcPgidExe => text(self.leader(self.process?.identity.pgid)?.1.args().next()?),
             Field::ProcPgidExepath => text(&self.leader(self.process?.identity.pgid)?.1.exe_path),
             Field::ProcIsSidLeader => Some(Value::Bool(self.process?.identity.sid == self.event.header.tgid)),
-            Field::ProcIsPgidLeader => Some(Value::Bool(self.process?.identity.pgid == self.event.header.tgid)),
+            Field::ProcIsPgidLeader => {
+                Some(Value::Bool(self.process?.identity.pgid == self.event.header.tgid))
+            }
             Field::ProcLoginshellid => self.login_shell().map(Value::Int),
             Field::ProcDuration => Some(nanoseconds(self.age_ns(self.process?))),
             Field::ProcPpidDuration => Some(nanoseconds(self.age_ns(self.lineage(1)?.0))),
@@ -147,7 +160,10 @@ impl View<'_> {
 
     /// The process that leads a session or group, if it is remembered.
     fn leader(&self, tgid: u32) -> Option<(&Process, &Image)> {
-        let key = crate::state::process::ProcessKey { tgid, start_time_ns: 0 };
+        let key = crate::state::process::ProcessKey {
+            tgid,
+            start_time_ns: 0,
+        };
         let process = self.state.processes.get(key)?;
         Some((process, &**process.image_at(self.event.header.time_ns)))
     }
@@ -164,7 +180,10 @@ impl View<'_> {
     }
 
     fn age_ns(&self, process: &Process) -> u64 {
-        self.event.header.time_ns.saturating_sub(process.key.start_time_ns)
+        self.event
+            .header
+            .time_ns
+            .saturating_sub(process.key.start_time_ns)
     }
 
     fn start_ns(&self, process: &Process) -> u64 {

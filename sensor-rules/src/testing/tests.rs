@@ -1,3 +1,5 @@
+use std::fmt::Write;
+
 use super::*;
 use crate::engine::RuleMatching;
 use crate::event::Event;
@@ -66,6 +68,7 @@ fn cases_pass_and_cover() {
     let texts = |parts: Vec<&Part>| parts.iter().map(|part| part.text.clone()).collect::<Vec<_>>();
     assert_eq!(texts(outer.never_true().collect()), ["proc.tty > 0"]);
     assert_eq!(texts(outer.never_false().collect()), ["evt.type = connect"]);
+    assert_eq!(texts(outer.never_deciding().collect()), ["evt.type = connect"]);
     let conjuncts: Vec<_> = outer.parts().iter().filter(|part| part.is_conjunct).collect();
     assert_eq!(texts(conjuncts), ["evt.type = connect", "fd.ip = 1.2.3.4", "or"]);
 }
@@ -128,6 +131,29 @@ fn faults_have_their_place() {
         (15, true),
         "{unknown}"
     );
+}
+
+#[test]
+fn hostile_files_are_errors() {
+    let mut bomb = "- &a0 [x]\n".to_owned();
+    for level in 1..40 {
+        let below = level - 1;
+        writeln!(bomb, "- &a{level} [*a{below}, *a{below}]").unwrap();
+    }
+    let deep = "[".repeat(100_000);
+    for text in [
+        "\0",
+        "x",
+        "- x",
+        "rule: x",
+        &bomb,
+        &deep,
+        "- {rule: R, cases: [], cases: []}",
+    ] {
+        let shown: String = text.chars().take(20).collect();
+        assert!(parse(text).is_err(), "{shown:?}");
+    }
+    assert!(TestFile::parse("x", b"\xff", &Catalogue::new()).is_err());
 }
 
 #[test]
