@@ -21,3 +21,11 @@ pub fn sensor() -> PathBuf {
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_owned)
 }
+
+/// A folder beside this program, for what the tests build or share.
+pub fn build_folder() -> std::io::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own.parent().unwrap_or(Path::new(".")).join("e2e");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
