@@ -5,5 +5,6 @@
 
 pub mod binary;
 pub mod client;
+pub mod container;
 pub mod sensor;
 pub mod wait;

@@ -61,7 +61,10 @@ impl Builder {
         std::fs::write(folder.join("sensor.yaml"), &self.config)?;
         let mut command = Command::new(binary::sensor());
         command.arg("run").arg("--config").arg(folder.join("sensor.yaml"));
-        command.args(["--set", &format!("grpc.socket={}", folder.join("sensor.sock").display())]);
+        command.args([
+            "--set",
+            &format!("grpc.socket={}", folder.join("sensor.sock").display()),
+        ]);
         for setting in &self.settings {
             command.args(["--set", setting]);
         }
@@ -83,7 +86,10 @@ impl Builder {
     /// Runs the agent and waits until it is ready.
     pub fn start(self) -> anyhow::Result<Sensor> {
         let folder = tempfile::tempdir()?;
-        let child = self.command(folder.path())?.spawn().context("the agent's binary cannot be run")?;
+        let child = self
+            .command(folder.path())?
+            .spawn()
+            .context("the agent's binary cannot be run")?;
         let mut sensor = Sensor { child, folder };
         let ready = wait::until(Duration::from_secs(60), || {
             if let Ok(Some(status)) = sensor.child.try_wait() {
