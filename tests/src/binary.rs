@@ -12,14 +12,20 @@ pub fn sensor() -> PathBuf {
         return path.into();
     }
     let own = std::env::current_exe().unwrap_or_default();
-    let found = own.ancestors().skip(1).map(|folder| folder.join("sensor")).find(|path| path.is_file());
+    let found = own
+        .ancestors()
+        .skip(1)
+        .map(|folder| folder.join("sensor"))
+        .find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("no sensor binary: set SENSOR_BIN, or run cargo xtask test"))
 }
 
 /// The repository's top folder.
 #[must_use]
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_owned)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map_or_else(PathBuf::new, Path::to_owned)
 }
 
 /// A folder beside this program, for what the tests build or share.

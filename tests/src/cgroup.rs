@@ -53,5 +53,8 @@ fn mount_point() -> anyhow::Result<PathBuf> {
         let (mount, source) = line.split_once(" - ")?;
         (source.split(' ').next() == Some("cgroup2")).then(|| mount.split(' ').nth(4).map(PathBuf::from))?
     };
-    mounts.lines().find_map(of).context("no cgroup v2 hierarchy is mounted here")
+    mounts
+        .lines()
+        .find_map(of)
+        .context("no cgroup v2 hierarchy is mounted here")
 }

@@ -30,7 +30,10 @@ pub struct Subscription<'a> {
 impl Client {
     /// Connects to an agent's unix socket.
     pub fn connect(socket: &Path) -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
         let path: PathBuf = socket.to_owned();
         let connector = service_fn(move |_| {
             let path = path.clone();
@@ -46,14 +49,22 @@ impl Client {
     /// `Agent.Status`
     pub fn status(&self) -> anyhow::Result<StatusResponse> {
         let mut agent = AgentClient::new(self.channel.clone());
-        Ok(self.runtime.block_on(agent.status(StatusRequest {}))?.into_inner())
+        Ok(self
+            .runtime
+            .block_on(agent.status(StatusRequest {}))?
+            .into_inner())
     }
 
     /// `Detections.Subscribe`
     pub fn subscribe(&self, filter: Option<Filter>) -> anyhow::Result<Subscription<'_>> {
         let mut detections = DetectionsClient::new(self.channel.clone());
-        let response = self.runtime.block_on(detections.subscribe(SubscribeRequest { filter }))?;
-        Ok(Subscription { client: self, stream: response.into_inner() })
+        let response = self
+            .runtime
+            .block_on(detections.subscribe(SubscribeRequest { filter }))?;
+        Ok(Subscription {
+            client: self,
+            stream: response.into_inner(),
+        })
     }
 }
 
@@ -62,7 +73,11 @@ impl Subscription<'_> {
     pub fn next(&mut self, timeout: Duration) -> anyhow::Result<Option<Item>> {
         let stream = &mut self.stream;
         // The timer must be made within the runtime.
-        match self.client.runtime.block_on(async { tokio::time::timeout(timeout, stream.message()).await }) {
+        match self
+            .client
+            .runtime
+            .block_on(async { tokio::time::timeout(timeout, stream.message()).await })
+        {
             Err(_) => Ok(None),
             Ok(message) => Ok(message?.and_then(|message| message.item)),
         }

@@ -25,7 +25,18 @@ pub fn path(name: &'static str) -> anyhow::Result<PathBuf> {
 /// The 32-bit program `e2e-NAME` of `helpers/NAME.c`, which brings all that it needs: there need not be a
 /// 32-bit C library.
 pub fn path_32(name: &'static str) -> anyhow::Result<PathBuf> {
-    build(name, &["-m32", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie"])
+    build(
+        name,
+        &[
+            "-m32",
+            "-static",
+            "-nostdlib",
+            "-ffreestanding",
+            "-fno-stack-protector",
+            "-fno-pie",
+            "-no-pie",
+        ],
+    )
 }
 
 fn build(name: &'static str, flags: &[&str]) -> anyhow::Result<PathBuf> {
@@ -33,16 +44,25 @@ fn build(name: &'static str, flags: &[&str]) -> anyhow::Result<PathBuf> {
     if let Some(path) = built.get(name) {
         return Ok(path.clone());
     }
-    let folder = tempfile::Builder::new().prefix("helper-").tempdir_in(binary::build_folder()?)?;
+    let folder = tempfile::Builder::new()
+        .prefix("helper-")
+        .tempdir_in(binary::build_folder()?)?;
     let program = folder.path().join(format!("e2e-{name}"));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("helpers").join(format!("{name}.c"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("helpers")
+        .join(format!("{name}.c"));
     let done = Command::new("cc")
         .args(["-O1", "-o"])
         .args([&program, &source])
         .args(flags)
         .output()
         .context("the tests need a C compiler: apt-get install gcc libc6-dev")?;
-    ensure!(done.status.success(), "{}: {}", source.display(), String::from_utf8_lossy(&done.stderr));
+    ensure!(
+        done.status.success(),
+        "{}: {}",
+        source.display(),
+        String::from_utf8_lossy(&done.stderr)
+    );
     let path = binary::build_folder()?.join(format!("e2e-{name}"));
     // In one step: another test program may run the one that is there.
     std::fs::rename(&program, &path)?;

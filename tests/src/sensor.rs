@@ -68,10 +68,21 @@ impl Builder {
     /// The command that runs the agent in `folder`.
     pub fn command(&self, folder: &Path) -> anyhow::Result<Command> {
         std::fs::write(folder.join("sensor.yaml"), &self.config)?;
-        let mut words = self.wrapper.iter().map(OsString::from).chain([binary::sensor().into_os_string()]);
+        let mut words = self
+            .wrapper
+            .iter()
+            .map(OsString::from)
+            .chain([binary::sensor().into_os_string()]);
         let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words).arg("run").arg("--config").arg(folder.join("sensor.yaml"));
-        command.args(["--set", &format!("grpc.socket={}", folder.join("sensor.sock").display())]);
+        command
+            .args(words)
+            .arg("run")
+            .arg("--config")
+            .arg(folder.join("sensor.yaml"));
+        command.args([
+            "--set",
+            &format!("grpc.socket={}", folder.join("sensor.sock").display()),
+        ]);
         for setting in &self.settings {
             command.args(["--set", setting]);
         }
@@ -98,7 +109,10 @@ impl Builder {
 
     /// As [`refused`](Self::refused), in a folder that has been prepared.
     pub fn refused_in(self, folder: &Path) -> anyhow::Result<(Option<i32>, String)> {
-        let mut child = self.command(folder)?.spawn().context("the agent's binary cannot be run")?;
+        let mut child = self
+            .command(folder)?
+            .spawn()
+            .context("the agent's binary cannot be run")?;
         let said = || read(&folder.join("stderr"));
         let ended = wait::until(wait::DEADLINE, || child.try_wait().ok().flatten());
         let Some(status) = ended else {
@@ -116,7 +130,10 @@ impl Builder {
 
     /// As [`start`](Self::start), in a folder that has been prepared.
     pub fn start_in(self, folder: tempfile::TempDir) -> anyhow::Result<Sensor> {
-        let child = self.command(folder.path())?.spawn().context("the agent's binary cannot be run")?;
+        let child = self
+            .command(folder.path())?
+            .spawn()
+            .context("the agent's binary cannot be run")?;
         let mut sensor = Sensor { child, folder };
         let ready = wait::until(Duration::from_secs(60), || {
             if let Ok(Some(status)) = sensor.child.try_wait() {

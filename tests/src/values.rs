@@ -22,7 +22,8 @@ pub trait Values {
     /// The value, which must be a number.
     fn number(&self, field: &str) -> i64 {
         let text = self.text(field);
-        text.parse().unwrap_or_else(|_| panic!("{field} is not a number but {text:?}"))
+        text.parse()
+            .unwrap_or_else(|_| panic!("{field} is not a number but {text:?}"))
     }
 
     /// The value, which must be a truth value.
@@ -37,6 +38,9 @@ pub trait Values {
 impl Values for Detection {
     fn value(&self, field: &str) -> Option<&Kind> {
         let value = self.output_fields.get(field);
-        value.unwrap_or_else(|| panic!("the rule's output does not name {field}: {self:#?}")).kind.as_ref()
+        value
+            .unwrap_or_else(|| panic!("the rule's output does not name {field}: {self:#?}"))
+            .kind
+            .as_ref()
     }
 }

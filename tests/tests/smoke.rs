@@ -16,11 +16,22 @@ fn an_attack_arrives_as_a_detection() {
     let sensor = Sensor::builder().rules(RULES).start().unwrap();
     let client = sensor.client().unwrap();
     let mut stream = client.subscribe(None).unwrap();
-    std::process::Command::new("cat").arg("/etc/shadow").output().unwrap();
-    let found = stream.find(DEADLINE, |detection| detection.rule == "Sensitive file read").unwrap().unwrap();
+    std::process::Command::new("cat")
+        .arg("/etc/shadow")
+        .output()
+        .unwrap();
+    let found = stream
+        .find(DEADLINE, |detection| detection.rule == "Sensitive file read")
+        .unwrap()
+        .unwrap();
     assert_eq!(found.output, "read (command=cat /etc/shadow file=/etc/shadow)");
     assert_eq!(found.process.unwrap().exe_path, "/usr/bin/cat");
     let (status, log, output) = sensor.stop().unwrap();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(output.lines().any(|line| line.contains("\"rule\":\"Sensitive file read\"")), "{output}");
+    assert!(
+        output
+            .lines()
+            .any(|line| line.contains("\"rule\":\"Sensitive file read\"")),
+        "{output}"
+    );
 }
