@@ -27,3 +27,11 @@ pub fn repository() -> PathBuf {
         .parent()
         .map_or_else(PathBuf::new, Path::to_owned)
 }
+
+/// A folder beside this program, for what the tests build or share.
+pub fn build_folder() -> std::io::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own.parent().unwrap_or(Path::new(".")).join("e2e");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}

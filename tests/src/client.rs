@@ -71,8 +71,13 @@ impl Client {
 impl Subscription<'_> {
     /// The next item; `None` when the time is over or the stream has ended.
     pub fn next(&mut self, timeout: Duration) -> anyhow::Result<Option<Item>> {
-        let next = tokio::time::timeout(timeout, self.stream.message());
-        match self.client.runtime.block_on(async { next.await }) {
+        let stream = &mut self.stream;
+        // The timer must be made within the runtime.
+        match self
+            .client
+            .runtime
+            .block_on(async { tokio::time::timeout(timeout, stream.message()).await })
+        {
             Err(_) => Ok(None),
             Ok(message) => Ok(message?.and_then(|message| message.item)),
         }

@@ -4,6 +4,11 @@
 //! containers, and a gRPC client that knows only the published interface.
 
 pub mod binary;
+pub mod cgroup;
 pub mod client;
+pub mod container;
+pub mod helper;
+pub mod lock;
 pub mod sensor;
+pub mod values;
 pub mod wait;

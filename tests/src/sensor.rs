@@ -1,6 +1,7 @@
 //! An agent of the test's own: its binary, in a folder of its own, with its own socket.
 
 use std::{
+    ffi::OsString,
     fs::File,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -18,6 +19,7 @@ pub struct Builder {
     rule_text: String,
     config: String,
     settings: Vec<String>,
+    wrapper: Vec<String>,
 }
 
 /// A running agent. Dropping it ends it.
@@ -56,11 +58,27 @@ impl Builder {
         self
     }
 
+    /// A command that runs the agent in its own place (`setpriv`, `unshare`), with its arguments.
+    #[must_use]
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(ToString::to_string).collect();
+        self
+    }
+
     /// The command that runs the agent in `folder`.
     pub fn command(&self, folder: &Path) -> anyhow::Result<Command> {
         std::fs::write(folder.join("sensor.yaml"), &self.config)?;
-        let mut command = Command::new(binary::sensor());
-        command.arg("run").arg("--config").arg(folder.join("sensor.yaml"));
+        let mut words = self
+            .wrapper
+            .iter()
+            .map(OsString::from)
+            .chain([binary::sensor().into_os_string()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command
+            .args(words)
+            .arg("run")
+            .arg("--config")
+            .arg(folder.join("sensor.yaml"));
         command.args([
             "--set",
             &format!("grpc.socket={}", folder.join("sensor.sock").display()),
@@ -79,16 +97,39 @@ impl Builder {
             .stdin(Stdio::null())
             .stdout(File::create(folder.join("stdout"))?)
             .stderr(File::create(folder.join("stderr"))?)
-            // Meant for the tests; the agent would warn about variables that it does not know.
-            .env_remove("SENSOR_CONFIG")
-            .env_remove("SENSOR_BIN")
-            .env_remove("SENSOR_SHARED");
+            .env_remove("SENSOR_CONFIG");
         Ok(command)
+    }
+
+    /// Runs the agent where it must refuse to: its exit code and what it said.
+    pub fn refused(self) -> anyhow::Result<(Option<i32>, String)> {
+        let folder = tempfile::tempdir()?;
+        self.refused_in(folder.path())
+    }
+
+    /// As [`refused`](Self::refused), in a folder that has been prepared.
+    pub fn refused_in(self, folder: &Path) -> anyhow::Result<(Option<i32>, String)> {
+        let mut child = self
+            .command(folder)?
+            .spawn()
+            .context("the agent's binary cannot be run")?;
+        let said = || read(&folder.join("stderr"));
+        let ended = wait::until(wait::DEADLINE, || child.try_wait().ok().flatten());
+        let Some(status) = ended else {
+            child.kill()?;
+            child.wait()?;
+            bail!("the agent was to refuse, and runs:\n{}", said());
+        };
+        Ok((status.code(), said()))
     }
 
     /// Runs the agent and waits until it is ready.
     pub fn start(self) -> anyhow::Result<Sensor> {
-        let folder = tempfile::tempdir()?;
+        self.start_in(tempfile::tempdir()?)
+    }
+
+    /// As [`start`](Self::start), in a folder that has been prepared.
+    pub fn start_in(self, folder: tempfile::TempDir) -> anyhow::Result<Sensor> {
         let child = self
             .command(folder.path())?
             .spawn()
@@ -158,14 +199,15 @@ impl Sensor {
         Ok((status, self.log(), self.output()))
     }
 
-    /// Ends it without a chance to clean up.
-    pub fn kill(mut self) -> anyhow::Result<()> {
+    /// Ends it without a chance to clean up, and returns its folder.
+    pub fn kill(mut self) -> anyhow::Result<tempfile::TempDir> {
         self.child.kill()?;
         self.child.wait()?;
-        Ok(())
+        Ok(std::mem::replace(&mut self.folder, tempfile::tempdir()?))
     }
 
-    fn signal(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
         let pid = rustix::process::Pid::from_child(&self.child);
         Ok(rustix::process::kill_process(pid, signal)?)
     }
