@@ -7,6 +7,7 @@ pub mod binary;
 pub mod cgroup;
 pub mod client;
 pub mod container;
+pub mod demo;
 pub mod helper;
 pub mod lock;
 pub mod sensor;
