@@ -25,6 +25,7 @@ pub mod event_set;
 pub mod explain;
 pub mod field;
 pub mod format;
+pub mod fuzzing;
 mod ir;
 mod lex;
 pub mod limits;
