@@ -9,7 +9,6 @@
 
 use std::{
     io::IsTerminal as _,
-    sync::atomic::AtomicBool,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -21,7 +20,6 @@ mod service;
 mod show;
 mod stage;
 mod tamper;
-mod watch;
 
 use attack::{Attack, Place};
 use show::Show;
@@ -41,15 +39,13 @@ struct Outcome {
 }
 
 /// Runs the demo; true when every attack was detected and the file put back.
-///
-/// Setting `interrupted` ends it soon, by the way that cleans up.
-pub fn run(interrupted: &AtomicBool) -> anyhow::Result<bool> {
+pub fn run() -> anyhow::Result<bool> {
     if let Some(missing) = crate::container::missing() {
         bail!("{missing}");
     }
     let mut show = Show::new(std::io::stdout().lock(), may_colour());
     show.step("starting a container and the agent");
-    let mut stage = Stage::set(interrupted)?;
+    let mut stage = Stage::set()?;
     show.stage(&stage);
     let attacks = attack::all(stage.scratch());
     let mut outcomes = Vec::new();

@@ -1,17 +1,9 @@
 //! `cargo xtask demo`: attacks this machine and a container harmlessly, and shows what the agent detects.
 
-use std::{
-    io::Write as _,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{io::Write as _, process::ExitCode};
 
-use anyhow::{Context as _, ensure};
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
+use sensor_tests::{demo, interrupt};
 
 /// Attack this machine and a container harmlessly, and show what the agent detects.
 ///
@@ -43,32 +35,6 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<bool> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    watch_signals(Arc::clone(&interrupted))?;
-    let outcome = sensor_tests::demo::run(&interrupted);
-    // What else fails then (the agent may have got the signal, too) is a consequence of it.
-    ensure!(
-        !interrupted.load(Ordering::Relaxed),
-        "interrupted; everything is cleaned up"
-    );
-    outcome
-}
-
-/// Lets the demo clean up when the user ends it.
-fn watch_signals(interrupted: Arc<AtomicBool>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let (mut interrupt, mut terminate) = runtime
-        .block_on(async {
-            Ok::<_, std::io::Error>((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
-        })
-        .context("cannot watch for signals")?;
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-        });
-        interrupted.store(true, Ordering::Relaxed);
-    });
-    Ok(())
+    interrupt::watch()?;
+    interrupt::or_interrupted(demo::run())
 }

@@ -36,7 +36,7 @@ impl<'a> Show<'a> {
     }
 
     /// What there is before anything happens.
-    pub(super) fn stage(&mut self, stage: &Stage<'_>) {
+    pub(super) fn stage(&mut self, stage: &Stage) {
         let id = &stage.container()[..12];
         self.line(format_args!(
             "container {id} (runc, overlay root, own network) and the agent are ready"

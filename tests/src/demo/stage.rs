@@ -4,20 +4,18 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use sensor_proto::v1::{Detection, StatusResponse, subscribe_response::Item};
 use serde_json::json;
 
 use super::{
     attack::Place,
     service::{self, Service},
-    watch::Watch,
 };
-use crate::{binary, container::Container, helper, sensor::Sensor};
+use crate::{binary, container::Container, helper, interrupt, sensor::Sensor, watch::Watch};
 
 /// The good content of the file that is tampered with.
 pub(super) const GOOD: &str = "upstream = https://api.example.com\n";
@@ -33,8 +31,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Everything that has to be cleaned up. Dropping it does so, the agent first.
 #[derive(Debug)]
-pub(super) struct Stage<'a> {
-    interrupted: &'a AtomicBool,
+pub(super) struct Stage {
     watch: Watch,
     agent: Sensor,
     in_container: Service,
@@ -56,9 +53,9 @@ impl Drop for HostProcess {
     }
 }
 
-impl<'a> Stage<'a> {
+impl Stage {
     /// Starts everything, and returns when the agent watches and the subscription stands.
-    pub(super) fn set(interrupted: &'a AtomicBool) -> anyhow::Result<Self> {
+    pub(super) fn set() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("sensor-demo-").tempdir()?;
         let scratch = tempfile::Builder::new()
             .prefix("sensor-demo-")
@@ -87,7 +84,6 @@ impl<'a> Stage<'a> {
             .start()?;
         let watch = Watch::start(&agent.socket())?;
         Ok(Self {
-            interrupted,
             watch,
             agent,
             in_container,
@@ -112,9 +108,7 @@ impl<'a> Stage<'a> {
     pub(super) fn next(&mut self, timeout: Duration) -> anyhow::Result<Option<(SystemTime, Item)>> {
         let end = Instant::now() + timeout;
         loop {
-            if self.interrupted.load(Ordering::Relaxed) {
-                bail!("interrupted");
-            }
+            interrupt::check()?;
             let left = end.saturating_duration_since(Instant::now());
             let item = self.watch.next(left.min(PAUSE))?;
             if item.is_some() || left.is_zero() {

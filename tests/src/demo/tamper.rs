@@ -44,7 +44,7 @@ impl Tampering {
 }
 
 /// Lets the service in the container overwrite the file, and follows what becomes of it.
-pub(super) fn perform(stage: &mut Stage<'_>, show: &mut Show<'_>) -> anyhow::Result<Tampering> {
+pub(super) fn perform(stage: &mut Stage, show: &mut Show<'_>) -> anyhow::Result<Tampering> {
     let file = stage.site_file();
     let before = fs::read_to_string(&file)?;
     show.attack(TITLE, Place::Container);

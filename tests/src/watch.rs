@@ -1,4 +1,4 @@
-//! The detections of an agent, with the time at which each arrived here.
+//! The detections of an agent, with the time at which each arrived here: what the demo and the benchmarks measure.
 
 use std::{
     path::Path,
@@ -16,7 +16,7 @@ use sensor_proto::v1::subscribe_response::Item;
 
 use crate::client::Client;
 
-/// Items that may wait to be shown.
+/// Items that may wait to be read.
 const ITEMS_MAX: usize = 4096;
 
 /// How often the thread looks whether it is still wanted.
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A subscription that is read by a thread of its own, so that what happens here delays no time stamp.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub struct Watch {
     items: Receiver<(SystemTime, Item)>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<anyhow::Result<()>>>,
@@ -32,7 +32,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Subscribes to everything, and returns when that is done.
-    pub(super) fn start(socket: &Path) -> anyhow::Result<Self> {
+    pub fn start(socket: &Path) -> anyhow::Result<Self> {
         let (sender, items) = sync_channel(ITEMS_MAX);
         let (ready, subscribed) = sync_channel(1);
         let over = Arc::new(AtomicBool::new(false));
@@ -53,7 +53,7 @@ impl Watch {
     }
 
     /// The next item, or `None` when none came in time.
-    pub(super) fn next(&mut self, timeout: Duration) -> anyhow::Result<Option<(SystemTime, Item)>> {
+    pub fn next(&mut self, timeout: Duration) -> anyhow::Result<Option<(SystemTime, Item)>> {
         match self.items.recv_timeout(timeout) {
             Ok(item) => Ok(Some(item)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
@@ -92,7 +92,7 @@ fn read(
         match stream.next(PAUSE)? {
             Some(item) => items
                 .try_send((SystemTime::now(), item))
-                .context("the demo does not keep up")?,
+                .context("its reader does not keep up")?,
             // Sooner than the time was over: the stream is at its end.
             None if asked.elapsed() < PAUSE => bail!("the agent has ended the stream"),
             None => {}
