@@ -21,7 +21,7 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 const FILES_MAX: usize = 256;
 /// Rules are compiled after each file, as Falco does, so what only a later file uses is called unused.
 /// `sensor rules check` judges after all files.
-const SAID_TOO_EARLY: [&str; 2] = ["LOAD_UNUSED_MACRO", "LOAD_UNUSED_LIST"];
+pub(crate) const SAID_TOO_EARLY: [&str; 2] = ["LOAD_UNUSED_MACRO", "LOAD_UNUSED_LIST"];
 /// Folders within folders.
 const DEPTH_MAX: usize = 16;
 
@@ -116,7 +116,8 @@ pub fn read(files: &[PathBuf], options: LoadOptions) -> Loaded {
     loader.finish()
 }
 
-fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+/// Reads a file, but no more of it than a rule file may have.
+pub(crate) fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?
         .take(FILE_BYTES_MAX + 1)
@@ -172,7 +173,7 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, RulesError> {
     let mut found = Vec::new();
     for path in paths {
         if path.is_dir() {
-            list(path, path, 0, &mut found)?;
+            list(path, path, is_rule_file, 0, &mut found)?;
         } else {
             found.push(path.clone());
         }
@@ -184,7 +185,29 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, RulesError> {
     Ok(found)
 }
 
-fn list(top: &Path, folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), RulesError> {
+/// The test files (`NAME.test.yaml`) that stand beside the rule files which paths stand for.
+pub(crate) fn test_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, RulesError> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            list(path, path, is_test_file, 0, &mut found)?;
+        } else if is_test_file(path) {
+            found.push(path.clone());
+        } else {
+            let beside = path.with_extension("test.yaml");
+            found.extend(beside.is_file().then_some(beside));
+        }
+    }
+    Ok(found)
+}
+
+fn list(
+    top: &Path,
+    folder: &Path,
+    is_wanted: fn(&Path) -> bool,
+    depth: usize,
+    found: &mut Vec<PathBuf>,
+) -> Result<(), RulesError> {
     let fault = |source| RulesError::Folder {
         path: folder.to_owned(),
         source,
@@ -197,12 +220,12 @@ fn list(top: &Path, folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Re
         .collect::<Vec<_>>();
     entries.sort();
     let (folders, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| path.is_dir());
-    found.extend(files.into_iter().filter(|path| is_rule_file(path)));
+    found.extend(files.into_iter().filter(|path| is_wanted(path)));
     if found.len() > FILES_MAX || depth > DEPTH_MAX {
         return Err(RulesError::TooMany(top.to_owned()));
     }
     for folder in folders.iter().filter(|folder| !is_hidden(folder)) {
-        list(top, folder, depth + 1, found)?;
+        list(top, folder, is_wanted, depth + 1, found)?;
     }
     Ok(())
 }
@@ -214,15 +237,26 @@ fn is_hidden(path: &Path) -> bool {
         .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-/// `.yaml` and `.yml`, but not the tests beside them (`.test.yaml`).
+/// `.yaml` and `.yml`, but not the tests beside them.
 fn is_rule_file(path: &Path) -> bool {
+    is_yaml(path) && !is_test(path)
+}
+
+/// `.test.yaml` and `.test.yml`.
+fn is_test_file(path: &Path) -> bool {
+    is_yaml(path) && is_test(path)
+}
+
+fn is_yaml(path: &Path) -> bool {
     let is_yaml = path
         .extension()
         .is_some_and(|extension| extension == "yaml" || extension == "yml");
-    let is_test = path
-        .file_stem()
-        .is_some_and(|stem| stem.as_encoded_bytes().ends_with(b".test"));
-    is_yaml && !is_test && !is_hidden(path)
+    is_yaml && !is_hidden(path)
+}
+
+fn is_test(path: &Path) -> bool {
+    path.file_stem()
+        .is_some_and(|stem| stem.as_encoded_bytes().ends_with(b".test"))
 }
 
 #[cfg(test)]
@@ -251,6 +285,10 @@ mod tests {
             .map(|path| path.strip_prefix(folder.path()).unwrap().display().to_string())
             .collect();
         assert_eq!(names, ["a.yml", "b.yaml", "z/c.yaml"]);
+        let tests = test_files(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(tests, [folder.path().join("a.test.yaml")]);
+        let tests = test_files(&[folder.path().join("a.yml"), folder.path().join("b.yaml")]).unwrap();
+        assert_eq!(tests, [folder.path().join("a.test.yaml")]);
     }
 
     #[test]

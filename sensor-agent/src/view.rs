@@ -5,9 +5,11 @@
 //! or that this agent does not know, is `None`: rules then see no value, never a guess.
 
 mod arguments;
+mod certainty;
 mod container;
 mod evt;
 mod fd;
+mod filled;
 mod names;
 mod process;
 #[cfg(test)]
@@ -15,6 +17,8 @@ mod tests;
 mod user;
 
 use std::sync::Arc;
+
+pub use filled::{is_filled, limit};
 
 use sensor_common::{record::flags, syscall::Call};
 use sensor_rules::{
@@ -180,43 +184,7 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn incomplete(&self) -> Vec<String> {
         let mut found = Vec::new();
-        let mut note = |wanted: u32, what: &str| {
-            if self.event.has(wanted) {
-                found.push(what.to_owned());
-            }
-        };
-        note(flags::PATH_TRUNCATED, "path: truncated");
-        note(
-            flags::FILE_RACED,
-            "fd.name: the descriptor changed before it could be read",
-        );
-        note(flags::GIVEN_UNREADABLE, "fd.nameraw: unreadable");
-        note(flags::GIVEN_TRUNCATED, "fd.nameraw: truncated");
-        note(
-            flags::ADDRESS_FROM_CALLER,
-            "fd.name: the address is what the caller gave",
-        );
-        note(flags::TAIL_FULL, "record: too long");
-        match self.image {
-            None => found.push("proc: unknown process".into()),
-            Some(image) => {
-                if image.is_partial {
-                    found.push("proc.exepath: the start of the program was not seen".into());
-                }
-                if image.flags & flags::ARGV_TRUNCATED != 0 {
-                    found.push(format!(
-                        "proc.cmdline: truncated, {} bytes in all",
-                        image.argv_len
-                    ));
-                }
-                if image.flags & flags::ARGV_UNREADABLE != 0 {
-                    found.push("proc.cmdline: unreadable".into());
-                }
-                if image.flags & flags::CWD_TRUNCATED != 0 {
-                    found.push("proc.cwd: truncated".into());
-                }
-            }
-        }
+        self.each_incomplete(&mut |what| found.push(what.to_string()));
         found
     }
 }

@@ -33,5 +33,7 @@ pub mod load;
 mod matcher;
 pub mod parse;
 pub mod priority;
+pub mod sarif;
+pub mod schema;
 pub mod testing;
 pub mod transform;

@@ -6,7 +6,7 @@ use sensor_rules::{
     field::{Field, FieldArg},
 };
 
-use super::{View, index, names, nanoseconds, text};
+use super::{View, index, names, nanoseconds, text, write};
 use crate::state::process::{Image, Process};
 
 /// Permission bit that lets anyone write a file (`S_IWOTH`).
@@ -115,6 +115,10 @@ impl View<'_> {
                     buf.push(b'/');
                 }
                 Some(Value::Text(buf))
+            }
+            Field::ProcKey => {
+                let key = crate::state::key(self.event);
+                write(buf, format_args!("{}:{}", key.tgid, key.start_time_ns))
             }
             Field::ProcTty => Some(Value::Uint(u64::from(self.process?.identity.tty))),
             Field::ProcVpid => int(self.process?.identity.vpid),

@@ -1,3 +1,5 @@
+mod filled;
+
 use sensor_common::record::{self, Header, Identity, flags};
 use sensor_rules::event::Event as _;
 

@@ -177,3 +177,27 @@ fn values_follow_from_others() {
     assert_eq!(show(FieldRef::plain(Field::FdSip)), Some("Ip(::1)".to_owned()));
     assert_eq!(show(FieldRef::indexed(Field::ProcAname, 2)), None);
 }
+
+#[test]
+fn an_event_stands_alone_in_yaml_and_in_json() {
+    let catalogue = Catalogue::new();
+    let yaml =
+        "event: {evt.type: connect, fd.sport: 22}\nancestors: [{proc.name: sh}]\nincomplete: [fd.name]\n";
+    let json = r#"{"event": {"evt.type": "connect", "fd.sport": 22}, "ancestors": [{"proc.name": "sh"}], "incomplete": ["fd.name"]}"#;
+    for text in [yaml, json] {
+        let event = parse_event("e", text.as_bytes(), &catalogue).unwrap();
+        let port = FieldRef::plain(Field::FdSport);
+        assert_eq!(
+            format!("{:?}", event.value(&port, &mut Vec::new())),
+            "Some(Uint(22))"
+        );
+        assert_eq!(event.ancestor_count(), 1);
+        assert!(event.is_incomplete(&FieldRef::plain(Field::FdName)));
+    }
+    let error = parse_event("e.yaml", b"event: {evt.type: connect, fd.sport: x}", &catalogue).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "e.yaml:1:38: `x` is no value for `fd.sport`, which is of type PORT"
+    );
+    assert!(parse_event("e.yaml", b"evnt: {}", &catalogue).is_err());
+}
