@@ -4,6 +4,7 @@
 //! containers, and a gRPC client that knows only the published interface.
 
 pub mod binary;
+pub mod bpf;
 pub mod cgroup;
 pub mod client;
 pub mod container;
