@@ -202,9 +202,14 @@ impl Sensor {
     /// Ends it as a service manager would, and returns its exit status, log and output.
     pub fn stop(mut self) -> anyhow::Result<(ExitStatus, String, String)> {
         self.signal(rustix::process::Signal::TERM)?;
-        let ended = wait::until(wait::DEADLINE, || self.child.try_wait().ok().flatten());
-        let status = ended.with_context(|| format!("the agent did not stop:\n{}", self.log()))?;
+        let status = self.wait(wait::DEADLINE)?;
         Ok((status, self.log(), self.output()))
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(&mut self, timeout: Duration) -> anyhow::Result<ExitStatus> {
+        let ended = wait::until(timeout, || self.child.try_wait().ok().flatten());
+        ended.with_context(|| format!("the agent did not stop:\n{}", self.log()))
     }
 
     /// Ends it without a chance to clean up.
