@@ -13,6 +13,7 @@ pub mod demo;
 pub mod helper;
 pub mod interrupt;
 pub mod lock;
+pub mod report;
 pub mod sensor;
 pub mod values;
 pub mod wait;

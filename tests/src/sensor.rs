@@ -98,7 +98,9 @@ impl Builder {
             .stdin(Stdio::null())
             .stdout(File::create(folder.join("stdout"))?)
             .stderr(File::create(folder.join("stderr"))?)
-            .env_remove("SENSOR_CONFIG");
+            .env_remove("SENSOR_CONFIG")
+            // Ours, of which the agent would say that it is none of its own.
+            .env_remove("SENSOR_BIN");
         Ok(command)
     }
 
@@ -143,7 +145,7 @@ impl Builder {
             folder: folder.to_owned(),
             own_folder: None,
         };
-        let ready = wait::until(Duration::from_secs(60), || {
+        let ready = wait::until(Duration::from_mins(1), || {
             if let Ok(Some(status)) = sensor.child.try_wait() {
                 return Some(Err(status));
             }

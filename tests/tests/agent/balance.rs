@@ -12,7 +12,7 @@ use sensor_tests::{
     bpf::Loaded,
     cgroup::Cgroup,
     client::{Client, Subscription},
-    helper,
+    helper, report,
     sensor::{Builder, Sensor},
     wait::{self, DEADLINE},
 };
@@ -55,7 +55,7 @@ fn storm(cgroup: &Cgroup) -> Counts {
         .map(|line| line.split_once(' ').unwrap())
         .map(|(kind, count)| (kind.to_owned(), count.parse().unwrap()))
         .collect();
-    println!("in {STORM_SECONDS} s: {counts:?}");
+    report::note(format_args!("in {STORM_SECONDS} s: {counts:?}"));
     assert!(
         counts["open"] > 10_000 && counts["exec"] > 50,
         "that was no storm: {counts:?}"
@@ -139,7 +139,7 @@ fn a_flood_is_delivered_or_counted_as_lost_exactly() {
     let client = sensor.client().unwrap();
     let generated = storm(&cgroup);
     let lost = assert_accounted(&client, cgroup.id().unwrap(), &generated);
-    println!("lost: {lost:?}");
+    report::note(format_args!("lost: {lost:?}"));
     assert_balanced(&client);
     let (status, log, _) = sensor.stop().unwrap();
     assert_eq!(status.code(), Some(0), "{log}");
@@ -157,7 +157,7 @@ fn what_no_longer_fits_is_counted_and_told() {
     let mut stream = client.subscribe(None).unwrap();
     let generated = storm(&cgroup);
     let lost = assert_accounted(&client, cgroup.id().unwrap(), &generated);
-    println!("lost: {lost:?}");
+    report::note(format_args!("lost: {lost:?}"));
     assert!(
         lost.get("open").is_some_and(|count| *count > 0),
         "a ring of 64 KiB held all of it: {generated:?}"
@@ -234,7 +234,7 @@ fn opens(client: &Client) -> u64 {
 pub(crate) fn assert_nothing_left(loaded: &Loaded) {
     match loaded.left() {
         Some(left) => assert_eq!(left, Loaded::default(), "left in the kernel"),
-        None => eprintln!("skip: no bpftool: whether something is left in the kernel was not looked at"),
+        None => report::skip("no bpftool: whether something is left in the kernel was not looked at"),
     }
 }
 
@@ -249,12 +249,12 @@ fn ordinary_work_loses_nothing() {
     let mut command: Command = cgroup.command(Path::new("/bin/sh"));
     assert!(command.args(["-c", script]).status().unwrap().success());
     let id = cgroup.id().unwrap();
-    let mut last = (Counts::new(), Counts::new());
+    let mut books = (Counts::new(), Counts::new());
     wait::until(DEADLINE, || {
-        last = counted(&client.status().unwrap(), id);
-        (last.0.get("exit") == Some(&201)).then_some(())
+        books = counted(&client.status().unwrap(), id);
+        (books.0.get("exit") == Some(&201)).then_some(())
     });
-    let (delivered, lost) = last;
+    let (delivered, lost) = books;
     assert_eq!(
         (delivered["fork"], delivered["exec"], delivered["exit"]),
         (200, 201, 201),

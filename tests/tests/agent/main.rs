@@ -2,7 +2,11 @@
 //!
 //! Each test has an agent of its own and the machine to itself.
 
-#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test reports"
+)]
 
 mod bad_input;
 mod balance;
@@ -15,12 +19,15 @@ mod stream;
 
 use std::process::{Command, Stdio};
 
-use sensor_tests::lock::{self, Claim};
+use sensor_tests::{
+    lock::{self, Claim},
+    report,
+};
 
 /// The machine, for this test alone; `None` without root, which is said.
 fn machine() -> Option<Claim> {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skip: not root");
+        report::skip("not root");
         return None;
     }
     Some(lock::alone().unwrap())

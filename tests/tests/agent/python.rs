@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use sensor_tests::{binary, sensor::Sensor, wait};
+use sensor_tests::{binary, report, sensor::Sensor, wait};
 
 use crate::{machine, run_true};
 
@@ -53,7 +53,9 @@ fn python() -> Option<PathBuf> {
             "six",
         ]);
         assert!(!index.status.success(), "{installed:?}");
-        eprintln!("skip: PyPI cannot be reached, so {PACKAGES} are not to be had");
+        report::skip(format_args!(
+            "PyPI cannot be reached, so {PACKAGES} are not to be had"
+        ));
         return None;
     }
     fs::write(&mark, PACKAGES).unwrap();
@@ -94,7 +96,7 @@ fn a_client_that_knows_only_the_address_gets_detections() {
         .spawn()
         .unwrap();
     // Until it has subscribed, nobody can tell it anything.
-    let status = wait::until(std::time::Duration::from_secs(60), || {
+    let status = wait::until(std::time::Duration::from_mins(1), || {
         run_true(&["e2e-for-python"]);
         client.try_wait().unwrap()
     });

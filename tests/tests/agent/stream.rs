@@ -9,7 +9,7 @@ use sensor_proto::v1::{Filter, Priority, subscribe_response::Item};
 use sensor_tests::{
     client::Subscription,
     container::{self, Container},
-    helper,
+    helper, report,
     sensor::Sensor,
     wait::DEADLINE,
 };
@@ -148,7 +148,7 @@ fn a_filter_that_means_nothing_is_refused() {
 #[test]
 fn a_reader_may_ask_for_one_container() {
     if let Some(missing) = container::missing() {
-        eprintln!("skip: {missing}");
+        report::skip(missing);
         return;
     }
     let Some(_machine) = machine() else { return };

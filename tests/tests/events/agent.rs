@@ -12,6 +12,7 @@ use sensor_tests::{
     client::{Client, Subscription},
     helper,
     lock::{self, Claim},
+    report,
     sensor::Sensor,
     wait::DEADLINE,
 };
@@ -79,7 +80,7 @@ static RUNNING: Mutex<Weak<Agent>> = Mutex::new(Weak::new());
 /// The agent, started if no test has it; `None` without root, which is said.
 pub(crate) fn agent() -> Option<Arc<Agent>> {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skip: not root");
+        report::skip("not root");
         return None;
     }
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);

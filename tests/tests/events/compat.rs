@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener, path::PathBuf, process::Command};
 
-use sensor_tests::{helper, values::Values as _};
+use sensor_tests::{helper, report, values::Values as _};
 
 use crate::{
     agent::{agent, run},
@@ -15,7 +15,7 @@ fn helper_32() -> Option<PathBuf> {
     match Command::new(&path).status() {
         Ok(_) => Some(path),
         Err(error) => {
-            eprintln!("skip: this kernel runs no 32-bit programs: {error}");
+            report::skip(format_args!("this kernel runs no 32-bit programs: {error}"));
             None
         }
     }

@@ -6,6 +6,7 @@ use sensor_proto::v1::{Container as Told, Detection};
 use sensor_tests::{
     client::Client,
     container::{self, Container},
+    report,
     values::Values as _,
     wait::{self, DEADLINE},
 };
@@ -17,7 +18,7 @@ const POD: &str = "3a41d0c5-3f8b-4c3c-9f39-6f8e4a1b2c3d";
 /// The agent; `None` where it or containers cannot run, which is said.
 fn agent_and_containers() -> Option<std::sync::Arc<Agent>> {
     if let Some(missing) = container::missing() {
-        eprintln!("skip: {missing}");
+        report::skip(missing);
         return None;
     }
     agent()
@@ -101,33 +102,34 @@ fn five_thousand_processes_of_milliseconds_are_all_told_with_their_container() {
     let Some(agent) = agent_and_containers() else {
         return;
     };
+    let mut execs = agent.watch("exec");
     let script =
-        format!("i=0; while [ $i -lt {PROCESSES} ]; do /bin/busybox true e2e-short; i=$((i+1)); done");
+        format!("i=0; while [ $i -lt {PROCESSES} ]; do /bin/busybox true e2e-short $i; i=$((i+1)); done");
     let mut container = Container::builder().run(&["/bin/sh", "-c", &script]).unwrap();
-    container.wait(std::time::Duration::from_secs(120)).unwrap();
-    // One more exec is the shell's. runc itself is in the cgroup for a moment before it becomes the shell, but it
-    // executes nothing else there.
-    let expected = PROCESSES + 1;
-    let all = wait::until(DEADLINE, || {
+    for number in 0..PROCESSES {
+        let found = execs.find(|detection| detection.text("proc.args").starts_with("true e2e-short"));
+        assert_eq!(found.text("proc.args"), format!("true e2e-short {number}"));
+        assert_eq!(told(&found).id, container.id(), "{number}");
+    }
+    container.wait(DEADLINE).unwrap();
+
+    // The same by the agent's own books, in which runc's first steps and the shell are, too.
+    let ended = wait::until(DEADLINE, || {
         let counted = delivered(agent.client(), container.id());
-        (counted.get("exec").is_some_and(|count| *count >= expected)).then_some(counted)
+        (counted.get("exit") > Some(&PROCESSES)).then_some(counted)
     });
-    let counted = all.unwrap_or_else(|| delivered(agent.client(), container.id()));
-    assert_eq!(counted.get("exec"), Some(&expected), "{counted:?}");
+    let counted = ended.expect("every end is counted");
     assert!(
-        counted.get("exit").is_some_and(|count| *count > PROCESSES),
+        counted["exec"] > PROCESSES && counted["fork"] >= PROCESSES,
         "{counted:?}"
     );
     let status = agent.client().status().unwrap();
-    let lost = status
+    let cgroups: Vec<_> = status
         .cgroups
         .iter()
-        .filter(|cgroup| cgroup.container == container.id());
-    assert!(
-        lost.clone().all(|cgroup| cgroup.lost.is_empty()),
-        "{:?}",
-        lost.collect::<Vec<_>>()
-    );
+        .filter(|cgroup| cgroup.container == container.id())
+        .collect();
+    assert!(cgroups.iter().all(|cgroup| cgroup.lost.is_empty()), "{cgroups:?}");
 }
 
 /// Events of a container, by kind.
