@@ -6,10 +6,6 @@
 //! The programs are compiled in a target folder of their own, `<target>/ebpf`, because the outer cargo
 //! holds the lock of the other one. All profiles share it; the copy in `OUT_DIR` is what gets embedded,
 //! so that a build that runs meanwhile cannot change the bytes under the compiler.
-#![expect(
-    clippy::print_stdout,
-    reason = "standard output is how a build script speaks to cargo"
-)]
 
 #[path = "../xtask/src/ebpf_recipe.rs"]
 mod ebpf_recipe;

@@ -6,6 +6,8 @@
 pub mod args;
 mod config;
 mod connect;
+mod fields;
+mod rules;
 mod status;
 mod table;
 mod watch;
@@ -42,6 +44,10 @@ pub enum Command {
     Doctor(crate::doctor::DoctorArgs),
     /// Check a configuration, or show what can be configured
     Config(config::ConfigArgs),
+    /// Check, list, show, explain and test rules
+    Rules(rules::RulesArgs),
+    /// List the fields that rules may name
+    Fields(fields::FieldsArgs),
     /// Print the version
     Version,
 }
@@ -49,7 +55,7 @@ pub enum Command {
 const HELP_END: &str = "\
 Exit codes:
   0  done
-  1  something failed while running
+  1  something failed while running, or a test of a rule failed
   2  wrong usage, configuration, rule or filter
   3  cannot run here: permissions or kernel";
 
@@ -87,6 +93,8 @@ impl Cli {
             Command::Status(args) => status::run(&args),
             Command::Doctor(args) => crate::doctor::run(&args),
             Command::Config(args) => config::run(&args),
+            Command::Rules(args) => rules::run(&args),
+            Command::Fields(args) => fields::run(&args),
             Command::Version => print(concat!("sensor ", env!("CARGO_PKG_VERSION"), "\n")),
         }
     }

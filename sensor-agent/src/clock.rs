@@ -16,7 +16,9 @@ impl Clock {
     #[must_use]
     pub fn now() -> Self {
         let real = nanoseconds(clock_gettime(ClockId::Realtime));
-        Self { offset_ns: i128::from(real) - i128::from(boot_ns()) }
+        Self {
+            offset_ns: i128::from(real) - i128::from(boot_ns()),
+        }
     }
 
     /// Nanoseconds since 1970, from nanoseconds after boot.

@@ -37,7 +37,7 @@ pub fn build(view: &View<'_>, rule: &Rule, scratch: &mut Scratch) -> Arc<v1::Det
     let mut output_fields = BTreeMap::new();
     for field in rule.output.fields() {
         let value = rule.output.value(field, view, scratch);
-        output_fields.insert(field.key.to_string(), field_value(value));
+        output_fields.insert(field.key.clone(), field_value(value));
     }
     // Falco always says when, in nanoseconds since 1970.
     let when = v1::field_value::Kind::IntValue(i64::try_from(view.time_ns()).unwrap_or(i64::MAX));
@@ -115,18 +115,20 @@ fn process(view: &View<'_>) -> v1::Process {
     let header = &view.event.header;
     let unknown = Image::default();
     let image = view.image.unwrap_or(&unknown);
-    let name = if image.name.is_empty() { view.event.comm() } else { &image.name };
-    let (uid, gid) = view
-        .process
-        .map_or((header.uid, header.gid), |process| (process.identity.euid, process.identity.egid));
-    let ancestors = (1..=ANCESTORS_MAX).map_while(|level| view.lineage(level)).map(|(process, image)| {
-        v1::Ancestor {
+    let name = if image.name.is_empty() {
+        view.event.comm()
+    } else {
+        &image.name
+    };
+    let (uid, gid) = view.effective_ids();
+    let ancestors = (1..=ANCESTORS_MAX)
+        .map_while(|level| view.lineage(level))
+        .map(|(process, image)| v1::Ancestor {
             pid: process.key.tgid,
             start_time_ns: process.key.start_time_ns,
             name: readable(&image.name),
             exe_path: readable(&image.exe_path),
-        }
-    });
+        });
     v1::Process {
         pid: header.tgid,
         tid: header.tid,
@@ -154,7 +156,11 @@ fn container(view: &View<'_>) -> Option<v1::Container> {
 fn file(view: &View<'_>) -> Option<v1::File> {
     match &view.event.body {
         Body::Open(open) => Some(v1::File {
-            path: readable(if open.path.is_empty() { open.given } else { open.path }),
+            path: readable(if open.path.is_empty() {
+                open.given
+            } else {
+                open.path
+            }),
             path_given: readable(open.given),
             device: u64::from(open.fixed.file.device),
             inode: open.fixed.file.inode,

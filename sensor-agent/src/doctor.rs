@@ -67,7 +67,14 @@ pub struct Check {
 
 impl Check {
     fn new(area: &'static str, name: impl Into<String>, state: CheckState, found: impl Into<String>) -> Self {
-        Self { area, name: name.into(), state, found: found.into(), lost: String::new(), help: String::new() }
+        Self {
+            area,
+            name: name.into(),
+            state,
+            found: found.into(),
+            lost: String::new(),
+            help: String::new(),
+        }
     }
 
     fn losing(mut self, lost: impl Into<String>) -> Self {

@@ -127,7 +127,10 @@ impl<'a> Event<'a> {
         }
         let need = header.len as usize;
         if bytes.len() < need || need < size_of::<Header>() {
-            return Err(DecodeError::Short { have: bytes.len(), need });
+            return Err(DecodeError::Short {
+                have: bytes.len(),
+                need,
+            });
         }
         let record = &bytes[..need];
         let kind = Kind::from_number(header.kind).ok_or(DecodeError::Kind(header.kind))?;
@@ -198,12 +201,17 @@ fn piece(record: &[u8], span: Span) -> Result<&[u8], DecodeError> {
         return Ok(&[]);
     }
     let begin = usize::from(span.offset);
-    record.get(begin..begin + usize::from(span.len)).ok_or(DecodeError::Span)
+    record
+        .get(begin..begin + usize::from(span.len))
+        .ok_or(DecodeError::Span)
 }
 
 fn fork(record: &[u8]) -> Result<Fork<'_>, DecodeError> {
     let fixed: record::Fork = fixed(record)?;
-    Ok(Fork { cgroup: piece(record, fixed.cgroup)?, fixed })
+    Ok(Fork {
+        cgroup: piece(record, fixed.cgroup)?,
+        fixed,
+    })
 }
 
 fn exec(record: &[u8]) -> Result<Exec<'_>, DecodeError> {
@@ -221,10 +229,18 @@ fn exec(record: &[u8]) -> Result<Exec<'_>, DecodeError> {
 
 fn open(record: &[u8]) -> Result<Open<'_>, DecodeError> {
     let fixed: record::Open = fixed(record)?;
-    Ok(Open { path: piece(record, fixed.path)?, given: piece(record, fixed.given)?, fixed })
+    Ok(Open {
+        path: piece(record, fixed.path)?,
+        given: piece(record, fixed.given)?,
+        fixed,
+    })
 }
 
 fn connect(record: &[u8]) -> Result<Connect<'_>, DecodeError> {
     let fixed: record::Connect = fixed(record)?;
-    Ok(Connect { path: piece(record, fixed.path)?, given: piece(record, fixed.given)?, fixed })
+    Ok(Connect {
+        path: piece(record, fixed.path)?,
+        given: piece(record, fixed.given)?,
+        fixed,
+    })
 }

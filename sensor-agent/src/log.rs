@@ -23,7 +23,10 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
         None => EnvFilter::try_new(level(config.level))?,
     };
     let colour = crate::cli::may_colour(&std::io::stderr());
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    let builder = fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour);
     match config.format {
         LogFormat::Text => builder.finish().try_init(),
         LogFormat::Json => builder.json().finish().try_init(),

@@ -99,7 +99,8 @@ impl Pipeline {
         self.follow_sequence(ring, event.header.cpu, event.header.sequence);
         self.state.apply(&event);
         let view = View::new(&event, &self.state, &self.context, self.number);
-        self.rules.evaluate(&view, &mut self.scratch, |rule| self.matched.push(rule));
+        self.rules
+            .evaluate(&view, &mut self.scratch, |rule| self.matched.push(rule));
         for id in self.matched.drain(..) {
             let Some(rule) = self.rules.rule(id) else { continue };
             let detection = detection::build(&view, rule, &mut self.scratch);
@@ -141,7 +142,10 @@ impl Pipeline {
         stats.processes_unknown.set(self.state.processes.unknown);
         let cgroups: Vec<_> = self.state.cgroups.iter().cloned().collect();
         stats.cgroups.set(cgroups.len() as u64);
-        stats.containers.set(cgroups.iter().filter(|cgroup| cgroup.container.is_some()).count() as u64);
+        stats.cgroups_evicted.set(self.state.cgroups.evicted);
+        stats
+            .containers
+            .set(cgroups.iter().filter(|cgroup| cgroup.container.is_some()).count() as u64);
         stats.cgroup_list.store(Arc::new(cgroups));
     }
 
@@ -156,8 +160,16 @@ impl Pipeline {
         };
         let now_ns = self.context.clock.epoch_ns(clock::boot_ns());
         for loss in losses {
-            let Loss { cgroup_id, kind, cause, count } = loss;
-            let reported = self.reported.entry((cgroup_id, kind as u32, cause as u32)).or_insert(0);
+            let Loss {
+                cgroup_id,
+                kind,
+                cause,
+                count,
+            } = loss;
+            let reported = self
+                .reported
+                .entry((cgroup_id, kind as u32, cause as u32))
+                .or_insert(0);
             let new = count.saturating_sub(*reported);
             if new == 0 {
                 continue;
@@ -166,7 +178,13 @@ impl Pipeline {
             let cgroup = self.state.cgroups.get(cgroup_id);
             let container = cgroup.as_ref().and_then(|cgroup| cgroup.container.as_ref());
             let container = container.map_or("", |container| &*container.id);
-            tracing::error!(kind = kind.name(), cause = cause.name(), count = new, container, "events were lost");
+            tracing::error!(
+                kind = kind.name(),
+                cause = cause.name(),
+                count = new,
+                container,
+                "events were lost"
+            );
             let gap = detection::gap(now_ns, cause.name(), kind, new, container);
             self.hub.publish(&Item::Gap(Arc::new(gap)));
         }

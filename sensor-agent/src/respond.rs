@@ -46,12 +46,12 @@ use worker::{Job, Shared, work};
 
 /// Takes the record of each run to whoever wants it.
 pub trait Publish: Send + Sync + 'static {
-    /// Hands over one record. Must not block.
-    fn publish(&self, run: HookRun);
+    /// Hands over one record and the detection that the run answers (an empty one for a summary). Must not block.
+    fn publish(&self, run: HookRun, answers: &Arc<Detection>);
 }
 
 impl<F: Fn(HookRun) + Send + Sync + 'static> Publish for F {
-    fn publish(&self, run: HookRun) {
+    fn publish(&self, run: HookRun, _answers: &Arc<Detection>) {
         self(run);
     }
 }
@@ -206,11 +206,4 @@ async fn report(recorder: &Recorder, recovery: &Recovery) {
     recorder
         .outcome(&RunRecord::summary(), verdict, Instant::now())
         .await;
-}
-
-/// The lower-case name of one of the protocol's values: `OUTCOME_TIMED_OUT` is `timed_out`.
-fn short_name(name: &str) -> String {
-    name.split_once('_')
-        .map_or(name, |(_, name)| name)
-        .to_ascii_lowercase()
 }

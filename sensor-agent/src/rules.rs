@@ -17,8 +17,11 @@ use crate::config::{Matching, RuleSelector, RulesConfig};
 
 /// Longest rule file that is read; the loader has the same bound and says so.
 const FILE_BYTES_MAX: u64 = 16 << 20;
-/// Files that are read from one folder and those below it.
-const FILES_MAX: usize = 4096;
+/// Files that are read from one folder and those below it, as many as the loader takes.
+const FILES_MAX: usize = 256;
+/// Rules are compiled after each file, as Falco does, so what only a later file uses is called unused.
+/// `sensor rules check` judges after all files.
+pub(crate) const SAID_TOO_EARLY: [&str; 2] = ["LOAD_UNUSED_MACRO", "LOAD_UNUSED_LIST"];
 /// Folders within folders.
 const DEPTH_MAX: usize = 16;
 
@@ -26,7 +29,9 @@ const DEPTH_MAX: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum RulesError {
     /// Nothing to load.
-    #[error("no rule file in {0}: name files or folders with --rules, or with rules.files in the configuration")]
+    #[error(
+        "no rule file in {0}: name files or folders with --rules, or with rules.files in the configuration"
+    )]
     NoFiles(String),
     /// A folder cannot be listed.
     #[error("cannot list the rule folder {path}: {source}")]
@@ -37,7 +42,9 @@ pub enum RulesError {
         source: std::io::Error,
     },
     /// Too many files, or folders too deep.
-    #[error("more than {FILES_MAX} rule files, or folders deeper than {DEPTH_MAX}, below {0}: is it the right folder?")]
+    #[error(
+        "more than {FILES_MAX} rule files, or folders deeper than {DEPTH_MAX}, below {0}: is it the right folder?"
+    )]
     TooMany(PathBuf),
     /// The files have errors, shown with their places.
     #[error("{0}")]
@@ -63,19 +70,33 @@ pub fn load(config: &RulesConfig, style: Style) -> Result<Rules, RulesError> {
     let shown = |wanted: fn(Severity) -> bool| {
         diagnostic::diagnostics(&loaded)
             .into_iter()
-            .filter(|found| wanted(found.severity))
+            .filter(|found| wanted(found.severity) && !SAID_TOO_EARLY.contains(&found.code))
             .map(|found| diagnostic::render(&found, &loaded.sources, style))
             .collect::<Vec<_>>()
     };
     let mut errors = shown(|severity| severity == Severity::Error);
-    errors.extend(loaded.unmet_plugins.iter().map(|plugin| format!("error: the rules need the plugin {plugin}")));
+    errors.extend(
+        loaded
+            .unmet_plugins
+            .iter()
+            .map(|plugin| format!("error: the rules need the plugin {plugin}")),
+    );
     let warnings = shown(|severity| severity == Severity::Warning);
     match loaded.rule_set.take() {
-        Some(set) if errors.is_empty() => Ok(Rules { set, files, defined: loaded.rules.len(), warnings }),
+        Some(set) if errors.is_empty() => Ok(Rules {
+            set,
+            files,
+            defined: loaded.rules.len(),
+            warnings,
+        }),
         _ => {
             let mut text = errors.join("\n");
             let count = errors.len();
-            let _ = write!(text, "\nerror: {count} error{} in the rules", if count == 1 { "" } else { "s" });
+            let _ = write!(
+                text,
+                "\nerror: {count} error{} in the rules",
+                if count == 1 { "" } else { "s" }
+            );
             Err(RulesError::Invalid(text))
         }
     }
@@ -95,9 +116,12 @@ pub fn read(files: &[PathBuf], options: LoadOptions) -> Loaded {
     loader.finish()
 }
 
-fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+/// Reads a file, but no more of it than a rule file may have.
+pub(crate) fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -149,7 +173,7 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, RulesError> {
     let mut found = Vec::new();
     for path in paths {
         if path.is_dir() {
-            list(path, path, 0, &mut found)?;
+            list(path, path, is_rule_file, 0, &mut found)?;
         } else {
             found.push(path.clone());
         }
@@ -161,8 +185,33 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, RulesError> {
     Ok(found)
 }
 
-fn list(top: &Path, folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), RulesError> {
-    let fault = |source| RulesError::Folder { path: folder.to_owned(), source };
+/// The test files (`NAME.test.yaml`) that stand beside the rule files which paths stand for.
+pub(crate) fn test_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, RulesError> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            list(path, path, is_test_file, 0, &mut found)?;
+        } else if is_test_file(path) {
+            found.push(path.clone());
+        } else {
+            let beside = path.with_extension("test.yaml");
+            found.extend(beside.is_file().then_some(beside));
+        }
+    }
+    Ok(found)
+}
+
+fn list(
+    top: &Path,
+    folder: &Path,
+    is_wanted: fn(&Path) -> bool,
+    depth: usize,
+    found: &mut Vec<PathBuf>,
+) -> Result<(), RulesError> {
+    let fault = |source| RulesError::Folder {
+        path: folder.to_owned(),
+        source,
+    };
     let mut entries = std::fs::read_dir(folder)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(fault)?
@@ -171,12 +220,12 @@ fn list(top: &Path, folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Re
         .collect::<Vec<_>>();
     entries.sort();
     let (folders, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| path.is_dir());
-    found.extend(files.into_iter().filter(|path| is_rule_file(path)));
+    found.extend(files.into_iter().filter(|path| is_wanted(path)));
     if found.len() > FILES_MAX || depth > DEPTH_MAX {
         return Err(RulesError::TooMany(top.to_owned()));
     }
     for folder in folders.iter().filter(|folder| !is_hidden(folder)) {
-        list(top, folder, depth + 1, found)?;
+        list(top, folder, is_wanted, depth + 1, found)?;
     }
     Ok(())
 }
@@ -184,14 +233,30 @@ fn list(top: &Path, folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Re
 /// Names that begin with a dot are left out: a Kubernetes `ConfigMap` keeps its former content in such
 /// folders.
 fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-/// `.yaml` and `.yml`, but not the tests beside them (`.test.yaml`).
+/// `.yaml` and `.yml`, but not the tests beside them.
 fn is_rule_file(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml"));
-    stem.is_some_and(|stem| !stem.ends_with(".test")) && !is_hidden(path)
+    is_yaml(path) && !is_test(path)
+}
+
+/// `.test.yaml` and `.test.yml`.
+fn is_test_file(path: &Path) -> bool {
+    is_yaml(path) && is_test(path)
+}
+
+fn is_yaml(path: &Path) -> bool {
+    let is_yaml = path
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml");
+    is_yaml && !is_hidden(path)
+}
+
+fn is_test(path: &Path) -> bool {
+    path.file_stem()
+        .is_some_and(|stem| stem.as_encoded_bytes().ends_with(b".test"))
 }
 
 #[cfg(test)]
@@ -201,22 +266,43 @@ mod tests {
     #[test]
     fn a_folder_stands_for_its_rule_files_in_order() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["b.yaml", "a.yml", "a.test.yaml", "notes.md", "z/c.yaml", ".hidden/d.yaml", ".e.yaml"] {
+        for name in [
+            "b.yaml",
+            "a.yml",
+            "a.test.yaml",
+            "notes.md",
+            "z/c.yaml",
+            ".hidden/d.yaml",
+            ".e.yaml",
+        ] {
             let path = folder.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
         let found = files(&[folder.path().to_owned()]).unwrap();
-        let names: Vec<_> = found.iter().map(|path| path.strip_prefix(folder.path()).unwrap().display().to_string()).collect();
+        let names: Vec<_> = found
+            .iter()
+            .map(|path| path.strip_prefix(folder.path()).unwrap().display().to_string())
+            .collect();
         assert_eq!(names, ["a.yml", "b.yaml", "z/c.yaml"]);
+        let tests = test_files(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(tests, [folder.path().join("a.test.yaml")]);
+        let tests = test_files(&[folder.path().join("a.yml"), folder.path().join("b.yaml")]).unwrap();
+        assert_eq!(tests, [folder.path().join("a.test.yaml")]);
     }
 
     #[test]
     fn an_empty_folder_is_an_error_and_a_file_that_is_not_there_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(files(&[folder.path().to_owned()]), Err(RulesError::NoFiles(_))));
+        assert!(matches!(
+            files(&[folder.path().to_owned()]),
+            Err(RulesError::NoFiles(_))
+        ));
         let missing = folder.path().join("missing.yaml");
-        let config = RulesConfig { files: vec![missing.clone()], ..RulesConfig::default() };
+        let config = RulesConfig {
+            files: vec![missing.clone()],
+            ..RulesConfig::default()
+        };
         let error = load(&config, Style::Plain).err().unwrap().to_string();
         assert!(error.contains(&missing.display().to_string()), "{error}");
     }

@@ -82,7 +82,8 @@ impl State {
             Body::Exit(_) => self.processes.exit(key(event), header.time_ns),
             Body::Open(_) | Body::Connect(_) | Body::Ptrace(_) => {
                 if self.processes.get_or_upgrade(key(event)).is_none() {
-                    self.processes.insert_unknown(event, self.cgroups.get(header.cgroup_id));
+                    self.processes
+                        .insert_unknown(event, self.cgroups.get(header.cgroup_id));
                 }
             }
         }
@@ -92,9 +93,11 @@ impl State {
     /// the process's.
     #[must_use]
     pub fn cgroup_of(&self, event: &Event<'_>) -> Option<Arc<Cgroup>> {
-        self.cgroups
-            .get(event.header.cgroup_id)
-            .or_else(|| self.processes.get(key(event)).and_then(|process| process.cgroup.clone()))
+        self.cgroups.get(event.header.cgroup_id).or_else(|| {
+            self.processes
+                .get(key(event))
+                .and_then(|process| process.cgroup.clone())
+        })
     }
 
     /// Forgets what is old; called about once a second.
@@ -107,9 +110,15 @@ impl State {
 /// The key of the process that an event tells of.
 #[must_use]
 pub fn key(event: &Event<'_>) -> ProcessKey {
-    ProcessKey { tgid: event.header.tgid, start_time_ns: event.header.start_time_ns }
+    ProcessKey {
+        tgid: event.header.tgid,
+        start_time_ns: event.header.start_time_ns,
+    }
 }
 
 fn parent_key(identity: &sensor_common::record::Identity) -> ProcessKey {
-    ProcessKey { tgid: identity.parent_tgid, start_time_ns: identity.parent_start_time_ns }
+    ProcessKey {
+        tgid: identity.parent_tgid,
+        start_time_ns: identity.parent_start_time_ns,
+    }
 }

@@ -20,7 +20,8 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// Adds; only the one writing thread may.
     pub fn add(&self, count: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+        self.0
+            .store(self.0.load(Ordering::Relaxed) + count, Ordering::Relaxed);
     }
 
     /// Sets.
@@ -53,6 +54,8 @@ pub struct Stats {
     pub processes_unknown: Counter,
     /// Cgroups in the table.
     pub cgroups: Counter,
+    /// Cgroups dropped from a full table.
+    pub cgroups_evicted: Counter,
     /// Cgroups with a container.
     pub containers: Counter,
     /// Nanoseconds spent on decoding, enriching and matching.

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use prometheus_client::metrics::counter::Counter;
-use sensor_common::{counters::KindCounters, kind::Kind};
+use sensor_common::{
+    counters::KindCounters,
+    kind::{Kind, Ring},
+};
 use sensor_proto::v1;
 
 use crate::{
@@ -52,7 +55,11 @@ impl Live {
     fn cgroups(&self) -> Vec<v1::CgroupCounters> {
         let mut lost: BTreeMap<u64, BTreeMap<String, u64>> = BTreeMap::new();
         for loss in self.counters.losses().unwrap_or_default() {
-            *lost.entry(loss.cgroup_id).or_default().entry(loss.kind.name().to_owned()).or_default() += loss.count;
+            *lost
+                .entry(loss.cgroup_id)
+                .or_default()
+                .entry(loss.kind.name().to_owned())
+                .or_default() += loss.count;
         }
         let known = self.stats.cgroup_list.load();
         let mut found: Vec<_> = known
@@ -60,7 +67,10 @@ impl Live {
             .map(|cgroup| v1::CgroupCounters {
                 cgroup_id: cgroup.id,
                 path: String::from_utf8_lossy(&cgroup.path).into_owned(),
-                container: cgroup.container.as_ref().map_or_else(String::new, |container| container.id.to_string()),
+                container: cgroup
+                    .container
+                    .as_ref()
+                    .map_or_else(String::new, |container| container.id.to_string()),
                 delivered: Kind::ALL
                     .into_iter()
                     .map(|kind| (kind.name().to_owned(), cgroup.delivered(kind)))
@@ -69,12 +79,19 @@ impl Live {
                 lost: lost.remove(&cgroup.id).unwrap_or_default(),
             })
             .collect();
-        found.extend(lost.into_iter().map(|(cgroup_id, lost)| v1::CgroupCounters { cgroup_id, lost, ..Default::default() }));
+        found.extend(lost.into_iter().map(|(cgroup_id, lost)| v1::CgroupCounters {
+            cgroup_id,
+            lost,
+            ..Default::default()
+        }));
         found
     }
 
     fn matches(&self) -> BTreeMap<String, u64> {
-        let counts = self.rules.iter().map(|(rule, counter)| (rule.clone(), counter.get()));
+        let counts = self
+            .rules
+            .iter()
+            .map(|(rule, counter)| (rule.clone(), counter.get()));
         counts.filter(|(_, count)| *count > 0).collect()
     }
 }
@@ -101,7 +118,11 @@ impl StatusSource for Live {
             rules: Some(v1::Rules {
                 loaded: u32::try_from(self.rules_defined).unwrap_or(u32::MAX),
                 enabled: u32::try_from(self.rules.len()).unwrap_or(u32::MAX),
-                files: self.rule_files.iter().map(|file| file.display().to_string()).collect(),
+                files: self
+                    .rule_files
+                    .iter()
+                    .map(|file| file.display().to_string())
+                    .collect(),
                 matches: self.matches(),
             }),
             state: Some(v1::State {
@@ -140,18 +161,63 @@ impl LiveSource for Live {
             .collect()
     }
 
+    fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let stats = &self.stats;
+        let missing = Ring::ALL
+            .into_iter()
+            .map(|ring| stats.missing[ring as usize].get())
+            .sum();
+        vec![
+            (
+                "records_missing",
+                "Records whose sequence numbers are missing: lost between a probe and the sensor",
+                missing,
+            ),
+            (
+                "processes_evicted",
+                "Processes forgotten because their table was full",
+                stats.processes_evicted.get(),
+            ),
+            (
+                "processes_unknown",
+                "Processes that were first heard of by what they did",
+                stats.processes_unknown.get(),
+            ),
+            (
+                "cgroups_evicted",
+                "Cgroups forgotten because their table was full",
+                stats.cgroups_evicted.get(),
+            ),
+            (
+                "pipeline_busy_nanoseconds",
+                "Time spent on decoding, enriching and matching",
+                stats.busy_ns.get(),
+            ),
+        ]
+    }
+
     fn tables(&self) -> Vec<TableFill> {
         vec![
-            TableFill { table: "processes", entries: self.stats.processes.get(), entries_max: self.tables_max.0 },
-            TableFill { table: "cgroups", entries: self.stats.cgroups.get(), entries_max: self.tables_max.1 },
+            TableFill {
+                table: "processes",
+                entries: self.stats.processes.get(),
+                entries_max: self.tables_max.0,
+            },
+            TableFill {
+                table: "cgroups",
+                entries: self.stats.cgroups.get(),
+                entries_max: self.tables_max.1,
+            },
         ]
     }
 }
 
 /// This process's resident memory, in bytes; 0 where /proc does not tell.
 fn resident_bytes() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()));
+    let pages = std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| {
+        text.split_whitespace()
+            .nth(1)
+            .and_then(|pages| pages.parse::<u64>().ok())
+    });
     pages.unwrap_or(0) * rustix::param::page_size() as u64
 }

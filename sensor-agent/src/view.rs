@@ -5,9 +5,11 @@
 //! or that this agent does not know, is `None`: rules then see no value, never a guess.
 
 mod arguments;
+mod certainty;
 mod container;
 mod evt;
 mod fd;
+mod filled;
 mod names;
 mod process;
 #[cfg(test)]
@@ -16,10 +18,9 @@ mod user;
 
 use std::sync::Arc;
 
-use sensor_common::{
-    record::flags,
-    syscall::Call,
-};
+pub use filled::{is_filled, limit};
+
+use sensor_common::{record::flags, syscall::Call};
 use sensor_rules::{
     event::Value,
     field::{EventType, Field, FieldArg, FieldRef},
@@ -86,7 +87,9 @@ impl EventTypes {
             Body::Exec(exec) if exec.fixed.by_descriptor != 0 => self.execveat,
             Body::Exec(_) => self.execve,
             Body::Exit(_) => self.exit,
-            Body::Open(_) | Body::Connect(_) | Body::Ptrace(_) => self.of_call(event.call()).unwrap_or(self.openat),
+            Body::Open(_) | Body::Connect(_) | Body::Ptrace(_) => {
+                self.of_call(event.call()).unwrap_or(self.openat)
+            }
         }
     }
 
@@ -181,34 +184,7 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn incomplete(&self) -> Vec<String> {
         let mut found = Vec::new();
-        let mut note = |wanted: u32, what: &str| {
-            if self.event.has(wanted) {
-                found.push(what.to_owned());
-            }
-        };
-        note(flags::PATH_TRUNCATED, "path: truncated");
-        note(flags::FILE_RACED, "fd.name: the descriptor changed before it could be read");
-        note(flags::GIVEN_UNREADABLE, "fd.nameraw: unreadable");
-        note(flags::GIVEN_TRUNCATED, "fd.nameraw: truncated");
-        note(flags::ADDRESS_FROM_CALLER, "fd.name: the address is what the caller gave");
-        note(flags::TAIL_FULL, "record: too long");
-        match self.image {
-            None => found.push("proc: unknown process".into()),
-            Some(image) => {
-                if image.is_partial {
-                    found.push("proc.exepath: the start of the program was not seen".into());
-                }
-                if image.flags & flags::ARGV_TRUNCATED != 0 {
-                    found.push(format!("proc.cmdline: truncated, {} bytes in all", image.argv_len));
-                }
-                if image.flags & flags::ARGV_UNREADABLE != 0 {
-                    found.push("proc.cmdline: unreadable".into());
-                }
-                if image.flags & flags::CWD_TRUNCATED != 0 {
-                    found.push("proc.cwd: truncated".into());
-                }
-            }
-        }
+        self.each_incomplete(&mut |what| found.push(what.to_string()));
         found
     }
 }
@@ -223,12 +199,17 @@ impl sensor_rules::event::Event for View<'_> {
     }
 
     fn ancestor_count(&self) -> u32 {
-        let count = self.process.map_or(0, |own| self.state.processes.ancestors(own).count());
+        let count = self
+            .process
+            .map_or(0, |own| self.state.processes.ancestors(own).count());
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     fn is_incomplete(&self, field: &FieldRef) -> bool {
-        let of_image = |wanted| self.image.is_none_or(|image| image.is_partial || image.flags & wanted != 0);
+        let of_image = |wanted| {
+            self.image
+                .is_none_or(|image| image.is_partial || image.flags & wanted != 0)
+        };
         match field.field {
             Field::ProcCmdline | Field::ProcArgs | Field::ProcExeline | Field::ProcExe => {
                 of_image(flags::ARGV_TRUNCATED | flags::ARGV_UNREADABLE)
@@ -236,9 +217,9 @@ impl sensor_rules::event::Event for View<'_> {
             Field::ProcExepath => of_image(flags::PATH_TRUNCATED),
             Field::ProcCwd => of_image(flags::CWD_TRUNCATED),
             Field::ProcName => self.image.is_none(),
-            Field::FdName | Field::FdDirectory | Field::FdFilename | Field::FsPathName => {
-                self.event.has(flags::PATH_TRUNCATED | flags::FILE_RACED | flags::ADDRESS_FROM_CALLER)
-            }
+            Field::FdName | Field::FdDirectory | Field::FdFilename | Field::FsPathName => self
+                .event
+                .has(flags::PATH_TRUNCATED | flags::FILE_RACED | flags::ADDRESS_FROM_CALLER),
             Field::FdNameraw | Field::FsPathNameraw => {
                 self.event.has(flags::GIVEN_TRUNCATED | flags::GIVEN_UNREADABLE)
             }

@@ -23,13 +23,23 @@ pub const KIND_COUNT: usize = 6;
 
 impl Kind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; KIND_COUNT] =
-        [Self::Fork, Self::Exec, Self::Exit, Self::Open, Self::Connect, Self::Ptrace];
+    pub const ALL: [Self; KIND_COUNT] = [
+        Self::Fork,
+        Self::Exec,
+        Self::Exit,
+        Self::Open,
+        Self::Connect,
+        Self::Ptrace,
+    ];
 
     /// The kind of this number.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<Self> {
-        if (number as usize) < KIND_COUNT { Some(Self::ALL[number as usize]) } else { None }
+        if (number as usize) < KIND_COUNT {
+            Some(Self::ALL[number as usize])
+        } else {
+            None
+        }
     }
 
     /// Its name in metrics, status and logs.
@@ -70,6 +80,9 @@ pub enum Ring {
 pub const RING_COUNT: usize = 2;
 
 impl Ring {
+    /// Both.
+    pub const ALL: [Self; RING_COUNT] = [Self::Lifecycle, Self::Activity];
+
     /// Its name in metrics, status and logs.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -62,9 +62,17 @@ pub(crate) fn lost(task: u64, kind: u32, cause: u32) -> i32 {
         }
     }
     let cgroup_id = cgroup::directory(Kernel(task)).map_or(0, cgroup::id);
-    if !lost_of(LossKey { cgroup_id, kind, cause }) {
+    if !lost_of(LossKey {
+        cgroup_id,
+        kind,
+        cause,
+    }) {
         // The map is full: all further cgroups share one entry, which the agent put there.
-        lost_of(LossKey { cgroup_id: 0, kind, cause });
+        lost_of(LossKey {
+            cgroup_id: 0,
+            kind,
+            cause,
+        });
     }
     0
 }
@@ -139,7 +147,9 @@ pub(crate) fn send(mut scratch: Scratch, task: Kernel, kind: Kind) {
 /// The next number of this CPU's records for the ring.
 #[inline(always)]
 fn next_sequence(ring: Ring) -> u64 {
-    let Some(sequence) = SEQUENCES.get_ptr_mut(ring as u32) else { return 0 };
+    let Some(sequence) = SEQUENCES.get_ptr_mut(ring as u32) else {
+        return 0;
+    };
     // SAFETY: a per-CPU value, as in `count`.
     unsafe {
         *sequence += 1;

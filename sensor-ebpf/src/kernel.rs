@@ -69,7 +69,11 @@ global!(
 pub(crate) fn offset(field: KernelField) -> Option<u64> {
     // SAFETY: in bounds, since `KernelField` has `FIELD_COUNT` variants; volatile as above.
     let offset = unsafe { ptr::read_volatile(&raw const KERNEL_OFFSETS[field as usize]) };
-    if offset == MISSING { None } else { Some(offset as u64) }
+    if offset == MISSING {
+        None
+    } else {
+        Some(offset as u64)
+    }
 }
 
 /// A kernel address. Reading through a wrong one gives an error, never a fault.

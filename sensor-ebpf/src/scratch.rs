@@ -147,7 +147,10 @@ impl Scratch {
     pub(crate) fn advance(&mut self, end: u64) -> Span {
         let offset = self.end();
         self.set_end(end);
-        Span { offset: offset as u16, len: (end - offset) as u16 }
+        Span {
+            offset: offset as u16,
+            len: (end - offset) as u16,
+        }
     }
 
     /// Whether a next piece still has its room.

@@ -135,6 +135,8 @@ pub enum FieldFlag {
     Suggested = 128,
     /// Printed as nine digits with leading zeros (the fraction of a second).
     Padded = 256,
+    /// One of our own, which Falco does not know.
+    Own = 512,
 }
 
 /// The set of a field's [`FieldFlag`]s.

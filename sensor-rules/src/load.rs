@@ -37,6 +37,7 @@ use compile::{Compiled, compile};
 use context::Context;
 use limits::{FILE_BYTES_MAX, FILES_MAX, LOAD_BYTES_MAX};
 use read::Reader;
+pub(crate) use read::{APPENDABLE, LIST_KEYS, MACRO_KEYS, REPLACEABLE, RULE_KEYS};
 
 pub use compile::ExtraField;
 pub use context::{ItemType, Location};

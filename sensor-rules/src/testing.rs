@@ -40,7 +40,7 @@ use crate::field::Catalogue;
 
 pub use coverage::Coverage;
 pub use event::{EventError, OwnedValue, TableEvent};
-pub use file::{Case, TestFile, TestFileError};
+pub use file::{Case, TestFile, TestFileError, parse_event};
 pub use report::{CaseResult, Report};
 
 /// A rule that cannot be tested.

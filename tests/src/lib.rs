@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod binary;
+pub mod bpf;
 pub mod cgroup;
 pub mod client;
 pub mod container;

@@ -61,7 +61,7 @@ impl Default for RulesConfig {
             disable: Vec::new(),
             enable: Vec::new(),
             priority: Priority::Debug,
-            matching: Matching::First,
+            matching: Matching::All,
         }
     }
 }
@@ -82,10 +82,10 @@ pub struct RuleSelector {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Matching {
-    /// Only the first that matches.
-    #[default]
+    /// Only the first that matches, as Falco does by default.
     First,
-    /// Each that matches.
+    /// Each that matches: no rule can hide another.
+    #[default]
     All,
 }
 

@@ -21,9 +21,24 @@ use sensor_common::syscall::Call;
 /// what it is for.
 const CAPABILITIES: &[(&str, u32, bool, &str)] = &[
     ("CAP_BPF", 39, true, "loading eBPF programs"),
-    ("CAP_PERFMON", 38, true, "reading kernel memory from eBPF programs"),
-    ("CAP_SYS_PTRACE", 19, false, "programs and folders of processes that ran before the agent"),
-    ("CAP_DAC_READ_SEARCH", 2, false, "files of other users, for hooks that restore them"),
+    (
+        "CAP_PERFMON",
+        38,
+        true,
+        "reading kernel memory from eBPF programs",
+    ),
+    (
+        "CAP_SYS_PTRACE",
+        19,
+        false,
+        "programs and folders of processes that ran before the agent",
+    ),
+    (
+        "CAP_DAC_READ_SEARCH",
+        2,
+        false,
+        "files of other users, for hooks that restore them",
+    ),
     ("CAP_KILL", 5, false, "the hook that kills process trees"),
 ];
 
@@ -54,7 +69,9 @@ pub(super) fn all(config: &Config) -> Vec<Check> {
 }
 
 fn permissions() -> Vec<Check> {
-    let effective = Process::myself().and_then(|own| own.status()).map_or(0, |status| status.capeff);
+    let effective = Process::myself()
+        .and_then(|own| own.status())
+        .map_or(0, |status| status.capeff);
     let has = |number: u32| effective & (1 << number) != 0;
     CAPABILITIES
         .iter()
@@ -62,7 +79,11 @@ fn permissions() -> Vec<Check> {
             if has(*number) || (*is_needed && has(CAP_SYS_ADMIN)) {
                 return Check::new("permission", *name, CheckState::Ok, "held");
             }
-            let state = if *is_needed { CheckState::Failed } else { CheckState::Degraded };
+            let state = if *is_needed {
+                CheckState::Failed
+            } else {
+                CheckState::Degraded
+            };
             Check::new("permission", *name, state, "not held")
                 .losing(*purpose)
                 .helped_by("run as root, or grant the capability (deploy/README.md lists them with reasons)")
@@ -73,9 +94,14 @@ fn permissions() -> Vec<Check> {
 fn pid_namespace() -> Check {
     match crate::run::own_tgid() {
         Ok(_) => Check::new("permission", "pid namespace", CheckState::Ok, "the machine's own"),
-        Err(error) => Check::new("permission", "pid namespace", CheckState::Failed, error.to_string())
-            .losing("telling processes apart")
-            .helped_by("run outside a pid namespace; in Kubernetes set hostPID: true"),
+        Err(error) => Check::new(
+            "permission",
+            "pid namespace",
+            CheckState::Failed,
+            error.to_string(),
+        )
+        .losing("telling processes apart")
+        .helped_by("run outside a pid namespace; in Kubernetes set hostPID: true"),
     }
 }
 
@@ -109,8 +135,17 @@ fn kernel(btf_path: &Path) -> Vec<Check> {
         }
     }
     let tracefs = ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"];
-    let found = if tracefs.iter().any(|path| Path::new(path).exists()) { "mounted" } else { "not mounted" };
-    checks.push(Check::new("kernel", "tracefs", CheckState::Info, format!("{found}; no hook in use needs it")));
+    let found = if tracefs.iter().any(|path| Path::new(path).exists()) {
+        "mounted"
+    } else {
+        "not mounted"
+    };
+    checks.push(Check::new(
+        "kernel",
+        "tracefs",
+        CheckState::Info,
+        format!("{found}; no hook in use needs it"),
+    ));
     checks
 }
 
@@ -133,7 +168,12 @@ fn hooks(config: &Config) -> Vec<Check> {
             .into_iter()
             .map(|hook| {
                 let kinds: Vec<_> = hook.kinds.iter().map(|kind| kind.name()).collect();
-                Check::new("hook", hook.name, CheckState::Ok, format!("loads and attaches; gives {}", kinds.join(", ")))
+                Check::new(
+                    "hook",
+                    hook.name,
+                    CheckState::Ok,
+                    format!("loads and attaches; gives {}", kinds.join(", ")),
+                )
             })
             .collect(),
         Err(error) => {
@@ -157,18 +197,36 @@ fn hooks(config: &Config) -> Vec<Check> {
 
 fn cgroups() -> Check {
     match Hierarchies::find() {
-        Hierarchies { v2: Some(_), v1: None } => Check::new("container", "cgroups", CheckState::Ok, "version 2"),
-        Hierarchies { v2: Some(_), v1: Some((controller, _)) } => {
-            Check::new("container", "cgroups", CheckState::Ok, format!("hybrid: version 2, then version 1's {controller}"))
-        }
-        Hierarchies { v2: None, v1: Some((controller, _)) } => {
-            Check::new("container", "cgroups", CheckState::Ok, format!("version 1: {controller}"))
-        }
-        Hierarchies { v2: None, v1: None } => {
-            Check::new("container", "cgroups", CheckState::Degraded, "no hierarchy is mounted here")
-                .losing("the containers of processes that ran before the agent")
-                .helped_by("mount /sys/fs/cgroup into the agent's container")
-        }
+        Hierarchies {
+            v2: Some(_),
+            v1: None,
+        } => Check::new("container", "cgroups", CheckState::Ok, "version 2"),
+        Hierarchies {
+            v2: Some(_),
+            v1: Some((controller, _)),
+        } => Check::new(
+            "container",
+            "cgroups",
+            CheckState::Ok,
+            format!("hybrid: version 2, then version 1's {controller}"),
+        ),
+        Hierarchies {
+            v2: None,
+            v1: Some((controller, _)),
+        } => Check::new(
+            "container",
+            "cgroups",
+            CheckState::Ok,
+            format!("version 1: {controller}"),
+        ),
+        Hierarchies { v2: None, v1: None } => Check::new(
+            "container",
+            "cgroups",
+            CheckState::Degraded,
+            "no hierarchy is mounted here",
+        )
+        .losing("the containers of processes that ran before the agent")
+        .helped_by("mount /sys/fs/cgroup into the agent's container"),
     }
 }
 
@@ -177,7 +235,12 @@ fn runtimes() -> Vec<Check> {
         .iter()
         .filter_map(|(name, sockets)| {
             let socket = sockets.iter().find(|socket| Path::new(socket).exists())?;
-            Some(Check::new("runtime", *name, CheckState::Info, format!("{socket}; containers are told by their cgroups")))
+            Some(Check::new(
+                "runtime",
+                *name,
+                CheckState::Info,
+                format!("{socket}; containers are told by their cgroups"),
+            ))
         })
         .collect()
 }

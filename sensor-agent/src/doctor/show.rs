@@ -15,9 +15,17 @@ pub(super) fn text(checks: &[Check], colour: bool) -> String {
             CheckState::Degraded => ("LOST", "33"),
             CheckState::Failed => ("FAIL", "31"),
         };
-        let word = if colour { format!("\x1b[{code}m{word:<4}\x1b[0m") } else { format!("{word:<4}") };
+        let word = if colour {
+            format!("\x1b[{code}m{word:<4}\x1b[0m")
+        } else {
+            format!("{word:<4}")
+        };
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{word}  {:<10}  {:<width$}  {}", check.area, check.name, check.found);
+        let _ = writeln!(
+            text,
+            "{word}  {:<10}  {:<width$}  {}",
+            check.area, check.name, check.found
+        );
         for (label, more) in [("lost", &check.lost), ("help", &check.help)] {
             if !more.is_empty() {
                 let _ = writeln!(text, "      {label}: {more}");

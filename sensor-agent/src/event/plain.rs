@@ -24,7 +24,10 @@ plain!(Header, Fork, Exec, Exit, Open, Connect, Ptrace);
 /// Copies a structure that begins at an offset.
 pub(super) fn read<T: Plain>(bytes: &[u8], at: usize) -> Result<T, DecodeError> {
     let need = at + size_of::<T>();
-    let source = bytes.get(at..need).ok_or(DecodeError::Short { have: bytes.len(), need })?;
+    let source = bytes.get(at..need).ok_or(DecodeError::Short {
+        have: bytes.len(),
+        need,
+    })?;
     // SAFETY: `source` has exactly `size_of::<T>()` bytes, any of which make a `T`; the read takes
     // any alignment.
     Ok(unsafe { std::ptr::read_unaligned(source.as_ptr().cast::<T>()) })

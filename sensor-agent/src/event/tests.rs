@@ -19,7 +19,10 @@ fn record(kind: Kind, fixed: &[u8], tail: &[u8]) -> Vec<u8> {
 fn open_fixed(path: Span, given: Span) -> Vec<u8> {
     let mut fixed = vec![0; size_of::<OpenFixed>()];
     let at = fixed.len() - 8;
-    for (index, part) in [path.offset, path.len, given.offset, given.len].into_iter().enumerate() {
+    for (index, part) in [path.offset, path.len, given.offset, given.len]
+        .into_iter()
+        .enumerate()
+    {
         fixed[at + index * 2..at + index * 2 + 2].copy_from_slice(&part.to_ne_bytes());
     }
     fixed
@@ -28,10 +31,21 @@ fn open_fixed(path: Span, given: Span) -> Vec<u8> {
 #[test]
 fn an_open_carries_both_names() {
     let begin = u16::try_from(size_of::<Header>() + size_of::<OpenFixed>()).unwrap();
-    let fixed = open_fixed(Span { offset: begin, len: 5 }, Span { offset: begin + 5, len: 3 });
+    let fixed = open_fixed(
+        Span {
+            offset: begin,
+            len: 5,
+        },
+        Span {
+            offset: begin + 5,
+            len: 3,
+        },
+    );
     let bytes = record(Kind::Open, &fixed, b"/etc/\xff\xfe\n");
     let event = Event::decode(&bytes).unwrap();
-    let Body::Open(open) = event.body else { panic!("decoded as another kind") };
+    let Body::Open(open) = event.body else {
+        panic!("decoded as another kind")
+    };
     assert_eq!((open.path, open.given), (&b"/etc/"[..], &b"\xff\xfe\n"[..]));
 }
 
@@ -39,13 +53,39 @@ fn an_open_carries_both_names() {
 fn what_is_wrong_with_a_record_is_named() {
     let begin = u16::try_from(size_of::<Header>() + size_of::<OpenFixed>()).unwrap();
     let good = record(Kind::Open, &open_fixed(Span::default(), Span::default()), b"");
-    let outside = record(Kind::Open, &open_fixed(Span { offset: begin, len: 1 }, Span::default()), b"");
+    let outside = record(
+        Kind::Open,
+        &open_fixed(
+            Span {
+                offset: begin,
+                len: 1,
+            },
+            Span::default(),
+        ),
+        b"",
+    );
     let cases: [(&str, Vec<u8>, DecodeError); 6] = [
         ("nothing", vec![], DecodeError::Short { have: 0, need: 80 }),
-        ("half a header", good[..40].to_vec(), DecodeError::Short { have: 40, need: 80 }),
-        ("cut", good[..100].to_vec(), DecodeError::Short { have: 100, need: 160 }),
-        ("layout", [&good[..4], &[9], &good[5..]].concat(), DecodeError::Layout(9)),
-        ("kind", [&good[..5], &[200], &good[6..]].concat(), DecodeError::Kind(200)),
+        (
+            "half a header",
+            good[..40].to_vec(),
+            DecodeError::Short { have: 40, need: 80 },
+        ),
+        (
+            "cut",
+            good[..100].to_vec(),
+            DecodeError::Short { have: 100, need: 160 },
+        ),
+        (
+            "layout",
+            [&good[..4], &[9], &good[5..]].concat(),
+            DecodeError::Layout(9),
+        ),
+        (
+            "kind",
+            [&good[..5], &[200], &good[6..]].concat(),
+            DecodeError::Kind(200),
+        ),
         ("span", outside, DecodeError::Span),
     ];
     for (name, bytes, expected) in cases {

@@ -69,15 +69,25 @@ impl Probes {
             },
         };
         let routes = Array::try_from(take_map(ebpf, "ROUTES")?)?;
-        let probes =
-            Self { loaded, routes, dispatcher: None, lifecycle_attached: false, calls: Vec::new() };
+        let probes = Self {
+            loaded,
+            routes,
+            dispatcher: None,
+            lifecycle_attached: false,
+            calls: Vec::new(),
+        };
         Ok((probes, readers))
     }
 
     /// Begins to report processes.
     pub fn attach_lifecycle(&mut self) -> Result<(), LoadError> {
         for spec in LIFECYCLE {
-            self.program(spec)?.attach().map_err(|source| LoadError::Program { program: spec.name, source })?;
+            self.program(spec)?
+                .attach()
+                .map_err(|source| LoadError::Program {
+                    program: spec.name,
+                    source,
+                })?;
         }
         self.lifecycle_attached = true;
         Ok(())
@@ -116,7 +126,12 @@ impl Probes {
     pub fn detach(&mut self) -> Result<(), LoadError> {
         self.set_calls(&[])?;
         for spec in LIFECYCLE {
-            self.program(spec)?.unload().map_err(|source| LoadError::Program { program: spec.name, source })?;
+            self.program(spec)?
+                .unload()
+                .map_err(|source| LoadError::Program {
+                    program: spec.name,
+                    source,
+                })?;
         }
         self.lifecycle_attached = false;
         Ok(())
@@ -138,7 +153,11 @@ impl Probes {
                 name: format!("tp_btf/{}", spec.tracepoint),
                 attached: self.lifecycle_attached,
                 kinds: vec![kind],
-                reason: if self.lifecycle_attached { String::new() } else { "not started".into() },
+                reason: if self.lifecycle_attached {
+                    String::new()
+                } else {
+                    "not started".into()
+                },
             })
             .collect();
         let mut kinds: Vec<_> = self.calls.iter().filter_map(|call| kind_of(*call)).collect();
@@ -149,19 +168,33 @@ impl Probes {
             name: format!("tp_btf/{}", DISPATCHER.tracepoint),
             attached,
             kinds,
-            reason: if attached { String::new() } else { "no loaded rule needs a system call".into() },
+            reason: if attached {
+                String::new()
+            } else {
+                "no loaded rule needs a system call".into()
+            },
         });
         hooks
     }
 
     fn program(&mut self, spec: ProgramSpec) -> Result<&mut BtfTracePoint, LoadError> {
-        let program = self.loaded.ebpf.program_mut(spec.name).ok_or(LoadError::Absent(spec.name))?;
-        program.try_into().map_err(|source| LoadError::Program { program: spec.name, source })
+        let program = self
+            .loaded
+            .ebpf
+            .program_mut(spec.name)
+            .ok_or(LoadError::Absent(spec.name))?;
+        program.try_into().map_err(|source| LoadError::Program {
+            program: spec.name,
+            source,
+        })
     }
 }
 
 fn refused(source: ProgramError) -> LoadError {
-    LoadError::Program { program: DISPATCHER.name, source }
+    LoadError::Program {
+        program: DISPATCHER.name,
+        source,
+    }
 }
 
 /// The kind of event that a call becomes.

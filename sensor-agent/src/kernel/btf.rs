@@ -26,7 +26,9 @@ const DEPTH_MAX: u32 = 32;
 #[derive(Debug, thiserror::Error)]
 pub enum BtfError {
     /// The file cannot be read.
-    #[error("cannot read the kernel's types from {path}: {source}; a kernel built with CONFIG_DEBUG_INFO_BTF has them, or give a BTF file with `kernel.btf`")]
+    #[error(
+        "cannot read the kernel's types from {path}: {source}; a kernel built with CONFIG_DEBUG_INFO_BTF has them, or give a BTF file with `kernel.btf`"
+    )]
     Read {
         /// The file.
         path: PathBuf,
@@ -36,6 +38,14 @@ pub enum BtfError {
     /// The file is not BTF, or is cut.
     #[error("not valid BTF: {0}")]
     Malformed(&'static str),
+    /// Something is wrong with what a file holds.
+    #[error("cannot read the kernel's types from {path}: {source}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What.
+        source: Box<BtfError>,
+    },
     /// Structures of one name disagree.
     #[error("the kernel has several types named {name} that differ in {member}")]
     Ambiguous {
@@ -93,7 +103,10 @@ struct TypeHead {
 impl Btf {
     /// Reads a BTF file.
     pub fn from_file(path: &Path) -> Result<Self, BtfError> {
-        let read = |source| BtfError::Read { path: path.to_owned(), source };
+        let read = |source| BtfError::Read {
+            path: path.to_owned(),
+            source,
+        };
         if std::fs::metadata(path).map_err(read)?.len() > FILE_BYTES_MAX {
             return Err(BtfError::Malformed("longer than 64 MiB"));
         }
@@ -108,8 +121,12 @@ impl Btf {
         let word = |at: usize| read_u32(&bytes, at).map(|word| word as usize);
         let header = word(4)?;
         let section = |at: usize| -> Result<(usize, usize), BtfError> {
-            let begin = header.checked_add(word(at)?).ok_or(BtfError::Malformed("a section out of range"))?;
-            let end = begin.checked_add(word(at + 4)?).ok_or(BtfError::Malformed("a section out of range"))?;
+            let begin = header
+                .checked_add(word(at)?)
+                .ok_or(BtfError::Malformed("a section out of range"))?;
+            let end = begin
+                .checked_add(word(at + 4)?)
+                .ok_or(BtfError::Malformed("a section out of range"))?;
             if end > bytes.len() {
                 return Err(BtfError::Malformed("a section ends behind the file"));
             }
@@ -117,7 +134,12 @@ impl Btf {
         };
         let (types_begin, types_end) = section(8)?;
         let strings = section(16)?;
-        let mut btf = Self { bytes, types: Vec::new(), strings, named: HashMap::new() };
+        let mut btf = Self {
+            bytes,
+            types: Vec::new(),
+            strings,
+            named: HashMap::new(),
+        };
         btf.index(types_begin, types_end)?;
         Ok(btf)
     }
@@ -135,17 +157,26 @@ impl Btf {
                 1..=kind::MAX => 0,
                 _ => return Err(BtfError::Malformed("an unknown kind of type")),
             };
-            self.types.push(u32::try_from(at).map_err(|_| BtfError::Malformed("too long"))?);
+            self.types
+                .push(u32::try_from(at).map_err(|_| BtfError::Malformed("too long"))?);
             if head.name != 0
-                && matches!(head.kind, kind::STRUCT | kind::ENUM | kind::ENUM64 | kind::TYPEDEF)
+                && matches!(
+                    head.kind,
+                    kind::STRUCT | kind::ENUM | kind::ENUM64 | kind::TYPEDEF
+                )
             {
-                let id = u32::try_from(self.types.len()).map_err(|_| BtfError::Malformed("too many types"))?;
+                let id =
+                    u32::try_from(self.types.len()).map_err(|_| BtfError::Malformed("too many types"))?;
                 let name: Box<[u8]> = self.name(head.name)?.into();
                 self.named.entry(name).or_default().push(id);
             }
             at += 12 + more;
         }
-        if at == end { Ok(()) } else { Err(BtfError::Malformed("the last type is cut")) }
+        if at == end {
+            Ok(())
+        } else {
+            Err(BtfError::Malformed("the last type is cut"))
+        }
     }
 
     fn head_at(&self, at: usize) -> Result<TypeHead, BtfError> {
@@ -161,14 +192,17 @@ impl Btf {
     }
 
     fn head(&self, id: u32) -> Result<TypeHead, BtfError> {
-        let at = (id as usize).checked_sub(1).and_then(|index| self.types.get(index));
+        let at = (id as usize)
+            .checked_sub(1)
+            .and_then(|index| self.types.get(index));
         self.head_at(*at.ok_or(BtfError::Malformed("a type id out of range"))? as usize)
     }
 
     fn name(&self, offset: u32) -> Result<&[u8], BtfError> {
         let (begin, end) = self.strings;
-        let text =
-            self.bytes[begin..end].get(offset as usize..).ok_or(BtfError::Malformed("a name out of range"))?;
+        let text = self.bytes[begin..end]
+            .get(offset as usize..)
+            .ok_or(BtfError::Malformed("a name out of range"))?;
         let len = memchr::memchr(0, text).ok_or(BtfError::Malformed("a name without an end"))?;
         Ok(&text[..len])
     }
@@ -200,7 +234,12 @@ impl Btf {
                 (_, None) => {}
                 (None, Some(answer)) => agreed = Some(answer),
                 (Some(first), Some(answer)) if *first == answer => {}
-                _ => return Err(BtfError::Ambiguous { name: name.into(), member: member.into() }),
+                _ => {
+                    return Err(BtfError::Ambiguous {
+                        name: name.into(),
+                        member: member.into(),
+                    });
+                }
             }
         }
         Ok(agreed)
@@ -210,7 +249,9 @@ impl Btf {
     /// such structure or member, and for bit fields.
     pub fn offset_of(&self, structure: &str, member: &str) -> Result<Option<u32>, BtfError> {
         let candidates = self.find(structure, &[kind::STRUCT])?;
-        Self::agree(&candidates, structure, member, |head| self.path_offset(head, member))
+        Self::agree(&candidates, structure, member, |head| {
+            self.path_offset(head, member)
+        })
     }
 
     fn path_offset(&self, structure: TypeHead, path: &str) -> Result<Option<u32>, BtfError> {
@@ -221,12 +262,18 @@ impl Btf {
             let Some((offset, type_id)) = self.member(head, part.as_bytes(), DEPTH_MAX)? else {
                 return Ok(None);
             };
-            bits = bits.checked_add(offset).ok_or(BtfError::Malformed("an offset out of range"))?;
+            bits = bits
+                .checked_add(offset)
+                .ok_or(BtfError::Malformed("an offset out of range"))?;
             if parts.peek().is_some() {
                 head = self.resolve(type_id)?;
             }
         }
-        Ok(if bits % 8 == 0 { Some(bits / 8) } else { None })
+        Ok(if bits.is_multiple_of(8) {
+            Some(bits / 8)
+        } else {
+            None
+        })
     }
 
     /// A member's offset in bits, and its type. Looks into anonymous members.
@@ -239,7 +286,11 @@ impl Btf {
             let member_name = self.name(read_u32(&self.bytes, at)?)?;
             let type_id = read_u32(&self.bytes, at + 4)?;
             let raw = read_u32(&self.bytes, at + 8)?;
-            let (offset, width) = if head.kind_flag { (raw & 0x00ff_ffff, raw >> 24) } else { (raw, 0) };
+            let (offset, width) = if head.kind_flag {
+                (raw & 0x00ff_ffff, raw >> 24)
+            } else {
+                (raw, 0)
+            };
             if member_name == name {
                 return Ok(if width == 0 { Some((offset, type_id)) } else { None });
             }
@@ -269,7 +320,9 @@ impl Btf {
     /// The size of a structure, in bytes.
     pub fn size_of(&self, structure: &str) -> Result<Option<u32>, BtfError> {
         let candidates = self.find(structure, &[kind::STRUCT])?;
-        Self::agree(&candidates, structure, "its size", |head| Ok(Some(head.size_or_type)))
+        Self::agree(&candidates, structure, "its size", |head| {
+            Ok(Some(head.size_or_type))
+        })
     }
 
     /// The value of an enumerator.

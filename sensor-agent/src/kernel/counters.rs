@@ -64,14 +64,19 @@ impl Counters {
     /// Every loss that was counted for a cgroup.
     pub fn losses(&self) -> Result<Vec<Loss>, MapError> {
         let mut found = Vec::new();
-        for entry in self.losses.iter() {
+        for entry in &self.losses {
             let (LossMapKey(key), values) = entry?;
             let count = values.iter().sum();
             let kind = u8::try_from(key.kind).ok().and_then(Kind::from_number);
             if let (Some(kind), Some(cause)) = (kind, LossCause::from_number(key.cause))
                 && count > 0
             {
-                found.push(Loss { cgroup_id: key.cgroup_id, kind, cause, count });
+                found.push(Loss {
+                    cgroup_id: key.cgroup_id,
+                    kind,
+                    cause,
+                    count,
+                });
             }
         }
         Ok(found)

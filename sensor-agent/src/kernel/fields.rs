@@ -47,11 +47,19 @@ pub fn resolve(btf: &Btf) -> Result<Offsets, BtfError> {
             }
         }
         if *value == MISSING {
-            missing.push(MissingField { name: spec.name, without: spec.without, reason });
+            missing.push(MissingField {
+                name: spec.name,
+                without: spec.without,
+                reason,
+            });
         }
     }
     let inode_bytes = btf.size_of("inode")?.unwrap_or(MISSING);
-    Ok(Offsets { values, inode_bytes, missing })
+    Ok(Offsets {
+        values,
+        inode_bytes,
+        missing,
+    })
 }
 
 /// The v1 hierarchies that tell containers apart, best first: runtimes make a cgroup for each container
@@ -71,7 +79,10 @@ pub fn v1_subsystem(btf: &Btf, own_cgroups: &str) -> Result<u32, BtfError> {
         let mounted = own_cgroups.lines().any(|line| {
             let mut parts = line.splitn(3, ':');
             let hierarchy = parts.next();
-            hierarchy != Some("0") && parts.next().is_some_and(|list| list.split(',').any(|one| one == *name))
+            hierarchy != Some("0")
+                && parts
+                    .next()
+                    .is_some_and(|list| list.split(',').any(|one| one == *name))
         });
         if mounted && let Some(index) = btf.enum_value("cgroup_subsys_id", enumerator)? {
             return Ok(index);
@@ -84,23 +95,34 @@ pub fn v1_subsystem(btf: &Btf, own_cgroups: &str) -> Result<u32, BtfError> {
 mod tests {
     use super::*;
 
+    #[expect(clippy::print_stdout, reason = "a test that cannot run says why")]
+    fn skip() {
+        println!("skip: this kernel shows no BTF");
+    }
+
     #[test]
     fn this_kernel_has_every_field_that_all_depends_on() {
         let Ok(btf) = Btf::from_file(super::super::btf::VMLINUX.as_ref()) else {
-            println!("skip: this kernel shows no BTF");
-            return;
+            return skip();
         };
         let offsets = resolve(&btf).unwrap();
-        let needed: Vec<_> = offsets.missing.iter().filter(|field| field.without.is_none()).collect();
+        let needed: Vec<_> = offsets
+            .missing
+            .iter()
+            .filter(|field| field.without.is_none())
+            .collect();
         assert!(needed.is_empty(), "missing: {needed:?}");
-        assert!(offsets.inode_bytes > 200 && offsets.inode_bytes < 4096, "{}", offsets.inode_bytes);
+        assert!(
+            offsets.inode_bytes > 200 && offsets.inode_bytes < 4096,
+            "{}",
+            offsets.inode_bytes
+        );
     }
 
     #[test]
     fn the_v1_hierarchy_is_one_that_is_mounted() {
         let Ok(btf) = Btf::from_file(super::super::btf::VMLINUX.as_ref()) else {
-            println!("skip: this kernel shows no BTF");
-            return;
+            return skip();
         };
         let value = |name| btf.enum_value("cgroup_subsys_id", name).unwrap();
         let cases = [
@@ -110,7 +132,11 @@ mod tests {
             ("", None),
         ];
         for (cgroups, expected) in cases {
-            assert_eq!(v1_subsystem(&btf, cgroups).unwrap(), expected.unwrap_or(MISSING), "{cgroups:?}");
+            assert_eq!(
+                v1_subsystem(&btf, cgroups).unwrap(),
+                expected.unwrap_or(MISSING),
+                "{cgroups:?}"
+            );
         }
     }
 }

@@ -47,7 +47,9 @@ pub enum LoadError {
     #[error("this kernel lacks fields that every event needs: {0}")]
     Fields(String),
     /// The kernel said no.
-    #[error("the kernel does not let this process load eBPF programs: run it as root, or with CAP_BPF and CAP_PERFMON ({0})")]
+    #[error(
+        "the kernel does not let this process load eBPF programs: run it as root, or with CAP_BPF and CAP_PERFMON ({0})"
+    )]
     NotPermitted(String),
     /// The object or a map was refused.
     #[error("cannot load the eBPF object: {0}")]
@@ -82,19 +84,49 @@ pub struct ProgramSpec {
 
 /// Processes: always attached.
 pub const LIFECYCLE: [ProgramSpec; 3] = [
-    ProgramSpec { name: "sched_process_fork", tracepoint: "sched_process_fork" },
-    ProgramSpec { name: "sched_process_exec", tracepoint: "sched_process_exec" },
-    ProgramSpec { name: "sched_process_exit", tracepoint: "sched_process_exit" },
+    ProgramSpec {
+        name: "sched_process_fork",
+        tracepoint: "sched_process_fork",
+    },
+    ProgramSpec {
+        name: "sched_process_exec",
+        tracepoint: "sched_process_exec",
+    },
+    ProgramSpec {
+        name: "sched_process_exit",
+        tracepoint: "sched_process_exit",
+    },
 ];
 
 /// The dispatcher at the exit of system calls: attached while a rule needs it.
-pub const DISPATCHER: ProgramSpec = ProgramSpec { name: "sys_exit", tracepoint: "sys_exit" };
+pub const DISPATCHER: ProgramSpec = ProgramSpec {
+    name: "sys_exit",
+    tracepoint: "sys_exit",
+};
 
 /// What the dispatcher goes on to.
 const HANDLERS: [(ProgramSpec, Handler); 3] = [
-    (ProgramSpec { name: "exit_open", tracepoint: "sys_exit" }, Handler::Open),
-    (ProgramSpec { name: "exit_connect", tracepoint: "sys_exit" }, Handler::Connect),
-    (ProgramSpec { name: "exit_ptrace", tracepoint: "sys_exit" }, Handler::Ptrace),
+    (
+        ProgramSpec {
+            name: "exit_open",
+            tracepoint: "sys_exit",
+        },
+        Handler::Open,
+    ),
+    (
+        ProgramSpec {
+            name: "exit_connect",
+            tracepoint: "sys_exit",
+        },
+        Handler::Connect,
+    ),
+    (
+        ProgramSpec {
+            name: "exit_ptrace",
+            tracepoint: "sys_exit",
+        },
+        Handler::Ptrace,
+    ),
 ];
 
 /// Programs and maps in the kernel, none of them attached.
@@ -109,9 +141,19 @@ pub(super) struct Loaded {
 pub(super) fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     let path = options.btf.as_deref().unwrap_or_else(|| Path::new(VMLINUX));
     let (offsets, v1_subsystem) = offsets(path)?;
-    let essential: Vec<_> = offsets.missing.iter().filter(|field| field.without.is_none()).collect();
+    let essential: Vec<_> = offsets
+        .missing
+        .iter()
+        .filter(|field| field.without.is_none())
+        .collect();
     if !essential.is_empty() {
-        return Err(LoadError::Fields(essential.iter().map(|field| field.name).collect::<Vec<_>>().join(", ")));
+        return Err(LoadError::Fields(
+            essential
+                .iter()
+                .map(|field| field.name)
+                .collect::<Vec<_>>()
+                .join(", "),
+        ));
     }
     let types = AyaBtf::parse_file(path, Endianness::default())?;
     let want_failed = u32::from(!options.drop_failed);
@@ -132,11 +174,18 @@ pub(super) fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     let mut handlers = ProgramArray::try_from(take_map(&mut ebpf, "HANDLERS")?)?;
     for (spec, handler) in HANDLERS {
         let program = load_program(&mut ebpf, spec, &types)?;
-        let fd = program.fd().map_err(|source| LoadError::Program { program: spec.name, source })?;
+        let fd = program.fd().map_err(|source| LoadError::Program {
+            program: spec.name,
+            source,
+        })?;
         handlers.set(handler as u32, fd, 0)?;
     }
     reserve_loss_entries(&mut ebpf)?;
-    Ok(Loaded { ebpf, missing: offsets.missing, _handlers: handlers })
+    Ok(Loaded {
+        ebpf,
+        missing: offsets.missing,
+        _handlers: handlers,
+    })
 }
 
 /// What our own reader of BTF says; its copy of the types is gone when this returns.
@@ -155,15 +204,26 @@ fn load_program<'a>(
         .program_mut(spec.name)
         .ok_or(LoadError::Absent(spec.name))?
         .try_into()
-        .map_err(|source| LoadError::Program { program: spec.name, source })?;
-    program.load(spec.tracepoint, types).map_err(|source| match &source {
-        ProgramError::LoadError { io_error, verifier_log }
-            if io_error.kind() == std::io::ErrorKind::PermissionDenied && verifier_log.to_string().is_empty() =>
-        {
-            LoadError::NotPermitted(io_error.to_string())
-        }
-        _ => LoadError::Program { program: spec.name, source },
-    })?;
+        .map_err(|source| LoadError::Program {
+            program: spec.name,
+            source,
+        })?;
+    program
+        .load(spec.tracepoint, types)
+        .map_err(|source| match &source {
+            ProgramError::LoadError {
+                io_error,
+                verifier_log,
+            } if io_error.kind() == std::io::ErrorKind::PermissionDenied
+                && verifier_log.to_string().is_empty() =>
+            {
+                LoadError::NotPermitted(io_error.to_string())
+            }
+            _ => LoadError::Program {
+                program: spec.name,
+                source,
+            },
+        })?;
     Ok(program)
 }
 
@@ -179,7 +239,11 @@ fn reserve_loss_entries(ebpf: &mut Ebpf) -> Result<(), LoadError> {
     let cpus = aya::util::nr_cpus().map_err(|(_, error)| MapError::IoError(error))?;
     for kind in Kind::ALL {
         for cause in [LossCause::RingFull, LossCause::ScratchBusy] {
-            let key = LossKey { cgroup_id: 0, kind: kind as u32, cause: cause as u32 };
+            let key = LossKey {
+                cgroup_id: 0,
+                kind: kind as u32,
+                cause: cause as u32,
+            };
             let zeros = aya::maps::PerCpuValues::try_from(vec![0_u64; cpus]).map_err(MapError::IoError)?;
             losses.insert(LossMapKey(key), zeros, 0)?;
         }

@@ -29,6 +29,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// Records of one ring handled before the clock is asked.
 const BATCH: usize = 1024;
 
+/// A ring as the agent reads it.
+pub type RingReader = RingBuf<MapData>;
+
 /// Takes what is read.
 pub trait Sink {
     /// One record.
@@ -50,7 +53,10 @@ impl Stop {
     /// Makes one.
     pub fn new() -> Result<Self, rustix::io::Errno> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        Ok(Self { stopping: Arc::default(), wake })
+        Ok(Self {
+            stopping: Arc::default(),
+            wake,
+        })
     }
 
     /// Lets the reader end once both rings are empty.
@@ -63,8 +69,8 @@ impl Stop {
 
 /// Reads until [`Stop::stop`], and then until the rings are empty.
 pub fn read(
-    lifecycle: &mut RingBuf<MapData>,
-    activity: &mut RingBuf<MapData>,
+    lifecycle: &mut RingReader,
+    activity: &mut RingReader,
     stop: &Stop,
     sink: &mut impl Sink,
 ) -> Result<(), rustix::io::Errno> {
@@ -93,7 +99,7 @@ pub fn read(
 }
 
 /// Reads what is there, at most [`BATCH`] activity records; returns how many of either ring.
-fn drain(lifecycle: &mut RingBuf<MapData>, activity: &mut RingBuf<MapData>, sink: &mut impl Sink) -> usize {
+fn drain(lifecycle: &mut RingReader, activity: &mut RingReader, sink: &mut impl Sink) -> usize {
     let mut count = 0;
     for _ in 0..BATCH {
         let Some(record) = activity.next() else { break };
@@ -103,7 +109,7 @@ fn drain(lifecycle: &mut RingBuf<MapData>, activity: &mut RingBuf<MapData>, sink
     count + drain_lifecycle(lifecycle, sink)
 }
 
-fn drain_lifecycle(lifecycle: &mut RingBuf<MapData>, sink: &mut impl Sink) -> usize {
+fn drain_lifecycle(lifecycle: &mut RingReader, sink: &mut impl Sink) -> usize {
     let mut count = 0;
     while let Some(record) = lifecycle.next() {
         sink.record(Ring::Lifecycle, &record);
@@ -115,7 +121,10 @@ fn drain_lifecycle(lifecycle: &mut RingBuf<MapData>, sink: &mut impl Sink) -> us
 /// Waits until one of the descriptors can be read, or for the time.
 fn wait(fds: [BorrowedFd<'_>; 3], time: Duration) -> Result<(), rustix::io::Errno> {
     let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-    let timeout = Timespec { tv_sec: i64::try_from(time.as_secs()).unwrap_or(1), tv_nsec: 0 };
+    let timeout = Timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(1),
+        tv_nsec: 0,
+    };
     match poll(&mut fds, Some(&timeout)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(error),

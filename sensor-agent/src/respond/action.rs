@@ -13,7 +13,7 @@ use super::policy::Action;
 use super::program::ProgramPlan;
 use super::restore::RestorePlan;
 
-/// Writes a detection as one JSON object, without a newline.
+/// Writes a detection as one JSON object on one line.
 pub(crate) type Encode = Arc<dyn Fn(&Arc<Detection>) -> Vec<u8> + Send + Sync>;
 
 /// What one run is about.

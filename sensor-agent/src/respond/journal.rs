@@ -112,7 +112,8 @@ pub(crate) enum Entry<'a> {
 /// A run of a hook.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Run<'a> {
-    pub(crate) run: &'a str,
+    #[serde(rename = "run")]
+    pub(crate) id: &'a str,
     pub(crate) hook: &'a str,
     pub(crate) detection: &'a str,
     pub(crate) rule: &'a str,

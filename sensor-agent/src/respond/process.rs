@@ -175,11 +175,11 @@ impl Held {
             .and_then(Pid::from_raw)
             .ok_or(HoldError::Gone(pid))?;
         let pidfd = pidfd_open(raw, PidfdFlags::empty()).map_err(|error| io(error.into()))?;
-        let stat = stat(pid).map_err(io)?;
-        if !start.fits(stat.start_ticks) {
+        let now = stat(pid).map_err(io)?;
+        if !start.fits(now.start_ticks) {
             return Err(HoldError::Reused(pid));
         }
-        let held = Self { pidfd, stat };
+        let held = Self { pidfd, stat: now };
         if held.ended_by(Instant::now()) {
             Err(HoldError::Gone(pid))
         } else {
@@ -205,7 +205,7 @@ impl Held {
 pub(crate) fn ended_by(pidfd: &OwnedFd, deadline: Instant) -> bool {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left.min(Duration::from_secs(3600))).unwrap_or_default();
+        let left = Timespec::try_from(left.min(Duration::from_hours(1))).unwrap_or_default();
         let mut waited = [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)];
         match poll(&mut waited, Some(&left)) {
             Err(rustix::io::Errno::INTR) => {}

@@ -45,7 +45,9 @@ impl ProgramPlan {
     pub(crate) fn new(action: &ProgramAction, request: &Request) -> Result<Self, Refusal> {
         let program = open_program(&action.path).map_err(Refusal::new)?;
         let mut input = (request.encode)(&request.detection);
-        input.push(b'\n');
+        if !input.ends_with(b"\n") {
+            input.push(b'\n');
+        }
         Ok(Self {
             action: action.clone(),
             program,
@@ -55,17 +57,14 @@ impl ProgramPlan {
     }
 
     pub(crate) fn describe(&self) -> String {
-        let args: String = self
-            .action
-            .args
-            .iter()
-            .map(|arg| format!(" {}", arg.escape_debug()))
-            .collect();
+        let program = self.action.path.display().to_string();
+        let args = self.action.args.iter().map(|arg| arg.escape_debug().to_string());
+        let command: Vec<String> = std::iter::once(program).chain(args).collect();
         let user = match self.action.run_as {
             Some(ids) => format!("user {}", ids.uid),
             None => "the agent's user".into(),
         };
-        format!("run {}{args} as {user}", self.action.path.display())
+        format!("run {} as {user}", command.join(" "))
     }
 
     /// Runs the program until it ends, `deadline` passes or `cancel` is called, and clears up after it.

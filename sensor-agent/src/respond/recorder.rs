@@ -6,11 +6,12 @@ use std::time::{Instant, SystemTime};
 use sensor_proto::v1::hook_run::{Mode as ProtoMode, Outcome};
 use sensor_proto::v1::{Detection, HookRun};
 
+use super::Publish;
 use super::action::Verdict;
 use super::config::Mode;
 use super::guard::{Bucket, HeldBack};
 use super::journal::{Entry, Journal, JournalError, Output, Run};
-use super::{Publish, short_name};
+use crate::sink::outcome_name;
 
 /// Bytes of a record's `detail`.
 const DETAIL_BYTES_MAX: usize = 4096;
@@ -27,22 +28,25 @@ pub(crate) struct RunRecord {
     pub(crate) detection_id: String,
     pub(crate) rule: String,
     pub(crate) mode: Mode,
+    /// What the run answers; empty for a summary.
+    pub(crate) detection: Arc<Detection>,
 }
 
 impl RunRecord {
-    pub(crate) fn new(hook: &str, detection: &Detection, mode: Mode) -> Self {
+    pub(crate) fn new(hook: &str, detection: &Arc<Detection>, mode: Mode) -> Self {
         Self {
             id: uuid::Uuid::now_v7().to_string(),
             hook: hook.into(),
             detection_id: detection.id.clone(),
             rule: detection.rule.clone(),
             mode,
+            detection: Arc::clone(detection),
         }
     }
 
     /// About no single run.
     pub(crate) fn summary() -> Self {
-        Self::new("*", &Detection::default(), Mode::Observe)
+        Self::new("*", &Arc::default(), Mode::Observe)
     }
 }
 
@@ -88,8 +92,8 @@ impl Recorder {
         let written = {
             let (run, detail) = (run.clone(), detail.clone());
             self.write(move |journal| {
-                let outcome = short_name(outcome.as_str_name());
-                journal.append(&entry(&run, &detail, &outcome, duration_ms, output.as_ref()))
+                let outcome = outcome_name(outcome);
+                journal.append(&entry(&run, &detail, outcome, duration_ms, output.as_ref()))
             })
             .await
         };
@@ -97,7 +101,7 @@ impl Recorder {
             tracing::error!(run = run.id, error, "a run's outcome is missing in the journal");
         }
         log(run, outcome, &detail);
-        self.publish.publish(HookRun {
+        let record = HookRun {
             id: run.id.clone(),
             time: Some(SystemTime::now().into()),
             hook: run.hook.clone(),
@@ -111,7 +115,8 @@ impl Recorder {
             outcome: outcome.into(),
             detail,
             duration_ms,
-        });
+        };
+        self.publish.publish(record, &run.detection);
     }
 
     /// Records a run that did not start; beyond a rate only counts it.
@@ -169,7 +174,7 @@ impl Recorder {
 
 fn line<'a>(run: &'a RunRecord, detail: &'a str) -> Run<'a> {
     Run {
-        run: &run.id,
+        id: &run.id,
         hook: &run.hook,
         detection: &run.detection_id,
         rule: &run.rule,
@@ -204,14 +209,14 @@ fn log(run: &RunRecord, outcome: Outcome, detail: &str) {
         rule,
         ..
     } = run;
-    let outcome_name = short_name(outcome.as_str_name());
+    let name = outcome_name(outcome);
     if matches!(outcome, Outcome::Failed | Outcome::TimedOut) {
         tracing::warn!(
             run = id,
             hook,
             detection = detection_id,
             rule,
-            outcome = outcome_name,
+            outcome = name,
             detail,
             "hook"
         );
@@ -221,7 +226,7 @@ fn log(run: &RunRecord, outcome: Outcome, detail: &str) {
             hook,
             detection = detection_id,
             rule,
-            outcome = outcome_name,
+            outcome = name,
             detail,
             "hook"
         );

@@ -31,7 +31,7 @@ const WATCH: Duration = Duration::from_secs(1);
 /// Between two looks.
 const WATCH_PAUSE: Duration = Duration::from_millis(25);
 /// How often one run puts a file back.
-const PUT_BACK_MAX: u32 = 5;
+const PUT_BACK_MAX: usize = 5;
 
 /// A file that may be put back.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl RestorePlan {
                 Err(error) => return Verdict::failed(format!("`{path}`: {error}{}", history(&put_back))),
                 Ok(State::Good) if Instant::now() < watched => std::thread::sleep(WATCH_PAUSE),
                 Ok(State::Good) => break,
-                Ok(_) if put_back.len() as u32 == PUT_BACK_MAX => {
+                Ok(_) if put_back.len() == PUT_BACK_MAX => {
                     let history = history(&put_back);
                     return Verdict::failed(format!("`{path}` is being changed again and again{history}"));
                 }

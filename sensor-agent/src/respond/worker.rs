@@ -129,7 +129,7 @@ fn stopping() -> HeldBack {
     HeldBack::suppressed("the agent is stopping")
 }
 
-fn record(shared: &Shared, hook: usize, detection: &Detection) -> (RunRecord, Option<String>) {
+fn record(shared: &Shared, hook: usize, detection: &Arc<Detection>) -> (RunRecord, Option<String>) {
     let hook = &shared.policy.hooks[hook];
     let (mode, note) = shared.policy.mode(hook, detection);
     (RunRecord::new(&hook.name, detection, mode), note)

@@ -61,7 +61,11 @@ impl Cgroups {
     /// An empty table.
     #[must_use]
     pub fn new(len_max: usize) -> Self {
-        Self { by_id: HashMap::default(), len_max: len_max.max(1), evicted: 0 }
+        Self {
+            by_id: HashMap::default(),
+            len_max: len_max.max(1),
+            evicted: 0,
+        }
     }
 
     /// A cgroup that is known.

@@ -55,7 +55,10 @@ const ID_BYTES_MAX: usize = 128;
 #[must_use]
 pub fn from_cgroup_path(path: &[u8]) -> Option<Container> {
     let path = std::str::from_utf8(path).ok()?;
-    let components: Vec<&str> = path.split('/').filter(|component| !component.is_empty()).collect();
+    let components: Vec<&str> = path
+        .split('/')
+        .filter(|component| !component.is_empty())
+        .collect();
     (0..components.len()).rev().find_map(|index| {
         let parent = index.checked_sub(1).map(|before| components[before]);
         from_component(components[index], parent, index)
@@ -73,7 +76,10 @@ fn from_component(component: &str, parent: Option<&str>, depth: usize) -> Option
             Some("docker") => "docker",
             _ => "",
         };
-        return Some(Container { id: id.into(), runtime });
+        return Some(Container {
+            id: id.into(),
+            runtime,
+        });
     }
     let name = component.strip_suffix(".scope").unwrap_or(component);
     for (prefix, runtime) in PREFIXES {
@@ -81,10 +87,13 @@ fn from_component(component: &str, parent: Option<&str>, depth: usize) -> Option
         if let Some(id) = name.strip_prefix(prefix)
             && is_hex_id(id)
         {
-            return Some(Container { id: id.into(), runtime });
+            return Some(Container {
+                id: id.into(),
+                runtime,
+            });
         }
     }
-    if let Some(id) = named_container(component, name, parent) {
+    if let Some(id) = named_container(component, parent) {
         return Some(id);
     }
     let by_parent = PARENTS.iter().find(|(folder, _)| Some(*folder) == parent);
@@ -94,18 +103,32 @@ fn from_component(component: &str, parent: Option<&str>, depth: usize) -> Option
             (None, Some(parent)) if is_pod(parent) => "cri",
             _ => "",
         };
-        return Some(Container { id: component.into(), runtime });
+        return Some(Container {
+            id: component.into(),
+            runtime,
+        });
     }
     // `ctr run` and nerdctl put their containers at /<namespace>/<name>.
-    if depth == 1 && parent.is_some_and(|parent| CONTAINERD_NAMESPACES.contains(&parent)) && is_name(component) {
-        return Some(Container { id: component.into(), runtime: "containerd" });
+    if depth == 1
+        && parent.is_some_and(|parent| CONTAINERD_NAMESPACES.contains(&parent))
+        && is_name(component)
+    {
+        return Some(Container {
+            id: component.into(),
+            runtime: "containerd",
+        });
     }
     None
 }
 
 /// Runtimes whose containers have names instead of ids.
-fn named_container(component: &str, name: &str, parent: Option<&str>) -> Option<Container> {
-    let of = |id: &str, runtime| is_name(id).then(|| Container { id: id.into(), runtime });
+fn named_container(component: &str, parent: Option<&str>) -> Option<Container> {
+    let of = |id: &str, runtime| {
+        is_name(id).then(|| Container {
+            id: id.into(),
+            runtime,
+        })
+    };
     if let Some(id) = component.strip_prefix("lxc.payload.") {
         return of(id, "lxc");
     }
@@ -113,11 +136,13 @@ fn named_container(component: &str, name: &str, parent: Option<&str>) -> Option<
         return of(component, "lxc");
     }
     // systemd-nspawn: machine-<name>.scope, and systemd-nspawn@<name>.service.
-    if let Some(id) = name.strip_prefix("machine-").filter(|_| component.ends_with(".scope")) {
+    let scope = component.strip_suffix(".scope");
+    if let Some(id) = scope.and_then(|name| name.strip_prefix("machine-")) {
         return of(id, "systemd-nspawn");
     }
-    if let Some(id) =
-        component.strip_prefix("systemd-nspawn@").and_then(|rest| rest.strip_suffix(".service"))
+    if let Some(id) = component
+        .strip_prefix("systemd-nspawn@")
+        .and_then(|rest| rest.strip_suffix(".service"))
     {
         return of(id, "systemd-nspawn");
     }
@@ -130,18 +155,21 @@ fn is_hex_id(id: &str) -> bool {
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
     match id.len() {
         64 => is_hex(id),
-        33..64 => id
-            .split_once('-')
-            .is_some_and(|(hex, number)| hex.len() == 32 && is_hex(hex) && number.bytes().all(|b| b.is_ascii_digit())),
+        33..64 => id.split_once('-').is_some_and(|(hex, number)| {
+            hex.len() == 32 && is_hex(hex) && number.bytes().all(|b| b.is_ascii_digit())
+        }),
         _ => false,
     }
 }
 
 /// A pod's folder: `pod<uid>` or `kubepods-...-pod<uid>.slice`.
 fn is_pod(component: &str) -> bool {
-    let uid = component
-        .strip_prefix("pod")
-        .or_else(|| component.strip_suffix(".slice").and_then(|slice| slice.rsplit_once("-pod")).map(|(_, uid)| uid));
+    let uid = component.strip_prefix("pod").or_else(|| {
+        component
+            .strip_suffix(".slice")
+            .and_then(|slice| slice.rsplit_once("-pod"))
+            .map(|(_, uid)| uid)
+    });
     uid.is_some_and(|uid| uid.len() >= 32)
 }
 
@@ -149,8 +177,10 @@ fn is_pod(component: &str) -> bool {
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= ID_BYTES_MAX
-        && !name.ends_with(".slice")
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+        && name.strip_suffix(".slice").is_none()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
 #[cfg(test)]
@@ -170,37 +200,82 @@ mod tests {
             // Docker: cgroupfs, systemd, rootless, in Docker.
             (format!("/docker/{ID}"), Some((ID, "docker"))),
             (format!("/system.slice/docker-{ID}.scope"), Some((ID, "docker"))),
-            (format!("/user.slice/user-1000.slice/user@1000.service/user.slice/docker-{ID}.scope"), Some((ID, "docker"))),
+            (
+                format!("/user.slice/user-1000.slice/user@1000.service/user.slice/docker-{ID}.scope"),
+                Some((ID, "docker")),
+            ),
             (format!("/docker/{ID}/docker/{OTHER}"), Some((OTHER, "docker"))),
             (format!("/docker/{ID}/init.scope"), Some((ID, "docker"))),
-            (format!("/docker/{ID}/system.slice/ssh.service"), Some((ID, "docker"))),
+            (
+                format!("/docker/{ID}/system.slice/ssh.service"),
+                Some((ID, "docker")),
+            ),
             // Kubernetes: cgroupfs and systemd drivers, every QoS class.
             (format!("/kubepods/besteffort/pod{POD}/{ID}"), Some((ID, "cri"))),
             (format!("/kubepods/pod{POD}/{ID}"), Some((ID, "cri"))),
-            (format!("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{uid}.slice/cri-containerd-{ID}.scope"), Some((ID, "containerd"))),
-            (format!("/kubepods.slice/kubepods-pod{uid}.slice/crio-{ID}.scope"), Some((ID, "cri-o"))),
-            (format!("/kubepods.slice/kubepods-pod{uid}.slice/docker-{ID}.scope"), Some((ID, "docker"))),
-            (format!("/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{uid}.slice/cri-containerd-{ID}.scope"), Some((ID, "containerd"))),
-            (format!("/system.slice/containerd.service/kubepods-besteffort-pod{uid}.slice:cri-containerd:{ID}"), Some((ID, "containerd"))),
-            (format!("/kubepods.slice/kubepods-pod{uid}.slice/crio-conmon-{ID}.scope"), None),
+            (
+                format!(
+                    "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{uid}.slice/cri-containerd-{ID}.scope"
+                ),
+                Some((ID, "containerd")),
+            ),
+            (
+                format!("/kubepods.slice/kubepods-pod{uid}.slice/crio-{ID}.scope"),
+                Some((ID, "cri-o")),
+            ),
+            (
+                format!("/kubepods.slice/kubepods-pod{uid}.slice/docker-{ID}.scope"),
+                Some((ID, "docker")),
+            ),
+            (
+                format!(
+                    "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{uid}.slice/cri-containerd-{ID}.scope"
+                ),
+                Some((ID, "containerd")),
+            ),
+            (
+                format!(
+                    "/system.slice/containerd.service/kubepods-besteffort-pod{uid}.slice:cri-containerd:{ID}"
+                ),
+                Some((ID, "containerd")),
+            ),
+            (
+                format!("/kubepods.slice/kubepods-pod{uid}.slice/crio-conmon-{ID}.scope"),
+                None,
+            ),
             // Podman, rootful and rootless.
             (format!("/machine.slice/libpod-{ID}.scope"), Some((ID, "podman"))),
-            (format!("/machine.slice/libpod-{ID}.scope/container"), Some((ID, "podman"))),
+            (
+                format!("/machine.slice/libpod-{ID}.scope/container"),
+                Some((ID, "podman")),
+            ),
             (format!("/libpod_parent/libpod-{ID}"), Some((ID, "podman"))),
-            (format!("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope"), Some((ID, "podman"))),
+            (
+                format!("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope"),
+                Some((ID, "podman")),
+            ),
             (format!("/machine.slice/libpod-conmon-{ID}.scope"), None),
             // containerd without CRI, runc, ECS.
             ("/default/web".into(), Some(("web", "containerd"))),
             ("/k8s.io/web-1.a_b".into(), Some(("web-1.a_b", "containerd"))),
             (format!("/{ID}"), Some((ID, ""))),
             (format!("/ecs/task-1/{ID}"), Some((ID, ""))),
-            ("/ecs/0123456789abcdef0123456789abcdef-1234567890".into(), Some(("0123456789abcdef0123456789abcdef-1234567890", "docker"))),
+            (
+                "/ecs/0123456789abcdef0123456789abcdef-1234567890".into(),
+                Some(("0123456789abcdef0123456789abcdef-1234567890", "docker")),
+            ),
             // LXC, systemd-nspawn.
             ("/lxc.payload.debian".into(), Some(("debian", "lxc"))),
             ("/lxc/debian/init.scope".into(), Some(("debian", "lxc"))),
             ("/lxc.monitor.debian".into(), None),
-            ("/machine.slice/machine-debian.scope".into(), Some(("debian", "systemd-nspawn"))),
-            ("/machine.slice/systemd-nspawn@debian.service/payload".into(), Some(("debian", "systemd-nspawn"))),
+            (
+                "/machine.slice/machine-debian.scope".into(),
+                Some(("debian", "systemd-nspawn")),
+            ),
+            (
+                "/machine.slice/systemd-nspawn@debian.service/payload".into(),
+                Some(("debian", "systemd-nspawn")),
+            ),
             // The host.
             ("/".into(), None),
             (String::new(), None),
@@ -216,14 +291,19 @@ mod tests {
         ];
         for (path, expected) in cases {
             let found = from_cgroup_path(path.as_bytes());
-            let found = found.as_ref().map(|container| (&*container.id, container.runtime));
+            let found = found
+                .as_ref()
+                .map(|container| (&*container.id, container.runtime));
             assert_eq!(found, expected, "{path}");
         }
     }
 
     #[test]
     fn a_short_id_has_twelve_characters_where_there_are_so_many() {
-        let of = |id: &str| Container { id: id.into(), runtime: "" };
+        let of = |id: &str| Container {
+            id: id.into(),
+            runtime: "",
+        };
         assert_eq!(of(ID).short_id(), "0123456789ab");
         assert_eq!(of("web").short_id(), "web");
     }

@@ -11,7 +11,7 @@ mod tests;
 use std::{collections::VecDeque, sync::Arc};
 
 use hashbrown::HashMap;
-use sensor_common::record::{FileId, Identity};
+use sensor_common::record::{FileId, Identity, flags};
 use smallvec::SmallVec;
 
 use super::cgroup::Cgroup;
@@ -96,7 +96,11 @@ impl Image {
     /// All that is known of a program that nobody saw start.
     #[must_use]
     pub fn unknown(name: &[u8]) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), is_partial: true, ..Self::default() })
+        Arc::new(Self {
+            name: name.into(),
+            is_partial: true,
+            ..Self::default()
+        })
     }
 
     /// From an exec event.
@@ -104,7 +108,7 @@ impl Image {
         Arc::new(Self {
             since_ns: event.header.time_ns,
             name: event.comm().into(),
-            exe_path: exec.path.into(),
+            exe_path: exe_path(exec.path, event.header.flags),
             filename: exec.filename.into(),
             interpreter: exec.interpreter.into(),
             argv: exec.argv.into(),
@@ -126,6 +130,16 @@ impl Image {
     }
 }
 
+/// The program's path, marked as the kernel and Falco mark a file without a name. The mark comes from the
+/// file's link count: a file that is merely named so does not get a second one. A memfd never had a name.
+fn exe_path(path: &[u8], found: u32) -> Box<[u8]> {
+    if found & flags::DELETED != 0 && found & flags::MEMFD == 0 {
+        [path, b" (deleted)"].concat().into()
+    } else {
+        path.into()
+    }
+}
+
 /// Falco's `proc.cmdline`: the process's name and its arguments without the first, joined by spaces.
 #[must_use]
 pub fn cmdline(name: &[u8], argv: &[u8]) -> Box<[u8]> {
@@ -143,7 +157,11 @@ impl Process {
     /// The program that it ran at a time: the newest one that is not younger.
     #[must_use]
     pub fn image_at(&self, time_ns: u64) -> &Arc<Image> {
-        self.images.iter().rev().find(|image| image.since_ns <= time_ns).unwrap_or(&self.images[0])
+        self.images
+            .iter()
+            .rev()
+            .find(|image| image.since_ns <= time_ns)
+            .unwrap_or(&self.images[0])
     }
 
     fn is(&self, key: ProcessKey) -> bool {
@@ -198,11 +216,21 @@ impl Processes {
     /// A process.
     #[must_use]
     pub fn get(&self, key: ProcessKey) -> Option<&Process> {
-        self.by_tgid.get(&key.tgid)?.iter().rev().find(|process| process.is(key)).map(|found| &**found)
+        self.by_tgid
+            .get(&key.tgid)?
+            .iter()
+            .rev()
+            .find(|process| process.is(key))
+            .map(|found| &**found)
     }
 
     fn get_mut(&mut self, key: ProcessKey) -> Option<&mut Process> {
-        self.by_tgid.get_mut(&key.tgid)?.iter_mut().rev().find(|process| process.is(key)).map(|found| &mut **found)
+        self.by_tgid
+            .get_mut(&key.tgid)?
+            .iter_mut()
+            .rev()
+            .find(|process| process.is(key))
+            .map(|found| &mut **found)
     }
 
     /// A process; one that came from /proc now gets its exact start time.
@@ -244,7 +272,10 @@ impl Processes {
         if let Some(parent) = process.parent.and_then(|parent| self.get_mut(parent)) {
             parent.children += 1;
         }
-        self.by_tgid.entry(process.key.tgid).or_default().push(Box::new(process));
+        self.by_tgid
+            .entry(process.key.tgid)
+            .or_default()
+            .push(Box::new(process));
         self.len += 1;
     }
 
@@ -255,7 +286,12 @@ impl Processes {
         let process = Process {
             key: super::key(event),
             parent: None,
-            identity: Identity { euid: header.uid, egid: header.gid, loginuid: u32::MAX, ..Identity::default() },
+            identity: Identity {
+                euid: header.uid,
+                egid: header.gid,
+                loginuid: u32::MAX,
+                ..Identity::default()
+            },
             uid: header.uid,
             gid: header.gid,
             images: smallvec::smallvec![Image::unknown(event.comm())],
@@ -328,8 +364,12 @@ impl Processes {
     fn remove_if_childless(&mut self, key: ProcessKey, now_ns: u64) {
         let mut next = Some(key);
         for _ in 0..=ANCESTORS_MAX {
-            let Some(process) = next.and_then(|key| self.get(key)) else { return };
-            let is_old = process.exited_ns.is_some_and(|exited_ns| self.is_old(exited_ns, now_ns));
+            let Some(process) = next.and_then(|key| self.get(key)) else {
+                return;
+            };
+            let is_old = process
+                .exited_ns
+                .is_some_and(|exited_ns| self.is_old(exited_ns, now_ns));
             if !is_old || process.children > 0 {
                 return;
             }
@@ -339,8 +379,12 @@ impl Processes {
     }
 
     fn remove(&mut self, key: ProcessKey) {
-        let Some(owners) = self.by_tgid.get_mut(&key.tgid) else { return };
-        let Some(index) = owners.iter().position(|process| process.key == key) else { return };
+        let Some(owners) = self.by_tgid.get_mut(&key.tgid) else {
+            return;
+        };
+        let Some(index) = owners.iter().position(|process| process.key == key) else {
+            return;
+        };
         let removed = owners.remove(index);
         if owners.is_empty() {
             self.by_tgid.remove(&key.tgid);
@@ -357,7 +401,12 @@ impl Processes {
         while self.len >= self.len_max {
             let key = match self.exited.pop_front() {
                 Some((_, key)) => self.get(key).map(|process| process.key),
-                None => self.by_tgid.values().next().and_then(|owners| owners.first()).map(|process| process.key),
+                None => self
+                    .by_tgid
+                    .values()
+                    .next()
+                    .and_then(|owners| owners.first())
+                    .map(|process| process.key),
             };
             if let Some(key) = key {
                 self.remove(key);

@@ -30,8 +30,14 @@ impl Hierarchies {
     /// What this machine has mounted.
     #[must_use]
     pub fn find() -> Self {
-        let mounts = ProcProcess::myself().and_then(|own| own.mountinfo()).unwrap_or(MountInfos(Vec::new()));
-        let v2 = mounts.0.iter().find(|mount| mount.fs_type == "cgroup2").map(|mount| mount.mount_point.clone());
+        let mounts = ProcProcess::myself()
+            .and_then(|own| own.mountinfo())
+            .unwrap_or(MountInfos(Vec::new()));
+        let v2 = mounts
+            .0
+            .iter()
+            .find(|mount| mount.fs_type == "cgroup2")
+            .map(|mount| mount.mount_point.clone());
         let v1 = V1_CONTROLLERS.into_iter().find_map(|controller| {
             let mount = mounts
                 .0
@@ -49,7 +55,8 @@ impl Hierarchies {
         let mut v2_path = None;
         for line in text.lines() {
             let mut parts = line.splitn(3, ':');
-            let (Some(number), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+            let (Some(number), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next())
+            else {
                 continue;
             };
             if number == "0" && controllers.is_empty() {
@@ -65,8 +72,17 @@ impl Hierarchies {
             (Some(path), _, _) => (self.v2.as_ref(), path),
             (None, _, _) => (None, "/"),
         };
-        let id = root.and_then(|root| inode(&root.join(path.trim_start_matches('/')))).unwrap_or(0);
-        (id, if path == "/" { String::new() } else { path.to_owned() })
+        let id = root
+            .and_then(|root| inode(&root.join(path.trim_start_matches('/'))))
+            .unwrap_or(0);
+        (
+            id,
+            if path == "/" {
+                String::new()
+            } else {
+                path.to_owned()
+            },
+        )
     }
 }
 
@@ -78,7 +94,9 @@ fn inode(path: &Path) -> Option<u64> {
 /// Adds every process that runs. Returns how many were read.
 pub fn from_proc(state: &mut State) -> usize {
     let hierarchies = Hierarchies::find();
-    let Ok(all) = procfs::process::all_processes() else { return 0 };
+    let Ok(all) = procfs::process::all_processes() else {
+        return 0;
+    };
     let mut count = 0;
     // A process that ends while it is read is no fault: its end is seen by the probes.
     for process in all.flatten() {
@@ -95,11 +113,19 @@ fn read(state: &mut State, hierarchies: &Hierarchies, process: &ProcProcess) -> 
     let status = process.status().ok()?;
     let text = std::fs::read_to_string(format!("/proc/{}/cgroup", process.pid)).ok()?;
     let (id, path) = hierarchies.cgroup(&text);
-    let cgroup = if id == 0 { Cgroup::new(0, path.as_bytes()).into() } else { state.cgroups.learn(id, path.as_bytes()) };
+    let cgroup = if id == 0 {
+        Cgroup::new(0, path.as_bytes()).into()
+    } else {
+        state.cgroups.learn(id, path.as_bytes())
+    };
     let positive = |number: i32| u32::try_from(number).unwrap_or(0);
     let identity = Identity {
         parent_tgid: positive(stat.ppid),
-        vpid: status.nspid.as_ref().and_then(|pids| pids.last()).map_or(0, |pid| positive(*pid)),
+        vpid: status
+            .nspid
+            .as_ref()
+            .and_then(|pids| pids.last())
+            .map_or(0, |pid| positive(*pid)),
         parent_start_time_ns: 0,
         cap_effective: status.capeff,
         cap_permitted: status.capprm,
@@ -118,8 +144,14 @@ fn read(state: &mut State, hierarchies: &Hierarchies, process: &ProcProcess) -> 
         user_ns: namespace(process.pid, "user"),
     };
     Some(Process {
-        key: ProcessKey { tgid: positive(process.pid), start_time_ns: stat.starttime.checked_mul(TICK_NS)? },
-        parent: (stat.ppid > 0).then(|| ProcessKey { tgid: positive(stat.ppid), start_time_ns: 0 }),
+        key: ProcessKey {
+            tgid: positive(process.pid),
+            start_time_ns: stat.starttime.checked_mul(TICK_NS)?,
+        },
+        parent: (stat.ppid > 0).then(|| ProcessKey {
+            tgid: positive(stat.ppid),
+            start_time_ns: 0,
+        }),
         identity,
         uid: status.ruid,
         gid: status.rgid,
@@ -143,10 +175,11 @@ fn image(pid: i32, name: &[u8]) -> Image {
     let file = rustix::fs::stat(format!("/proc/{pid}/exe")).ok();
     Image {
         name: name.into(),
-        exe_path: exe_path.strip_suffix(b" (deleted)").unwrap_or(exe_path).into(),
+        // The kernel marks a deleted file itself.
+        exe_path: exe_path.into(),
         filename: argv.split(|byte| *byte == 0).next().unwrap_or_default().into(),
         cmdline: cmdline(name, &argv),
-        argc: u32::try_from(argv.iter().filter(|byte| **byte == 0).count()).unwrap_or(u32::MAX),
+        argc: u32::try_from(memchr::memchr_iter(0, &argv).count()).unwrap_or(u32::MAX),
         argv_len: u32::try_from(argv.len()).unwrap_or(u32::MAX),
         argv: argv.into(),
         cwd: link("cwd").as_os_str().as_bytes().into(),
@@ -171,7 +204,10 @@ fn nanoseconds(seconds: i64, nanoseconds: impl TryInto<u64>) -> u64 {
 fn namespace(pid: i32, which: &str) -> u32 {
     let link = std::fs::read_link(format!("/proc/{pid}/ns/{which}")).unwrap_or_default();
     let text = link.to_string_lossy();
-    text.split_once('[').and_then(|(_, rest)| rest.strip_suffix(']')).and_then(|number| number.parse().ok()).unwrap_or(0)
+    text.split_once('[')
+        .and_then(|(_, rest)| rest.strip_suffix(']'))
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -181,11 +217,24 @@ mod tests {
 
     #[test]
     fn a_cgroup_file_names_one_cgroup() {
-        let hybrid = Hierarchies { v2: Some("/none".into()), v1: Some(("memory".into(), "/none".into())) };
-        let pure = Hierarchies { v2: Some("/none".into()), v1: None };
-        let old = Hierarchies { v2: None, v1: Some(("memory".into(), "/none".into())) };
+        let hybrid = Hierarchies {
+            v2: Some("/none".into()),
+            v1: Some(("memory".into(), "/none".into())),
+        };
+        let pure = Hierarchies {
+            v2: Some("/none".into()),
+            v1: None,
+        };
+        let old = Hierarchies {
+            v2: None,
+            v1: Some(("memory".into(), "/none".into())),
+        };
         let cases = [
-            (&pure, "0::/system.slice/ssh.service\n", "/system.slice/ssh.service"),
+            (
+                &pure,
+                "0::/system.slice/ssh.service\n",
+                "/system.slice/ssh.service",
+            ),
             (&pure, "0::/\n", ""),
             (&hybrid, "4:memory:/docker/x\n0::/docker/x\n", "/docker/x"),
             (&hybrid, "4:memory:/docker/x\n0::/\n", "/docker/x"),
@@ -201,13 +250,29 @@ mod tests {
 
     #[test]
     fn this_process_and_its_ancestors_are_found() {
-        let limits = StateLimits { processes_max: 10_000, exited_keep_ns: 0, cgroups_max: 1000 };
+        let limits = StateLimits {
+            processes_max: 10_000,
+            exited_keep_ns: 0,
+            cgroups_max: 1000,
+        };
         let mut state = State::new(limits);
         assert!(from_proc(&mut state) > 1);
-        let own = state.processes.get(ProcessKey { tgid: std::process::id(), start_time_ns: 0 }).unwrap();
+        let own = state
+            .processes
+            .get(ProcessKey {
+                tgid: std::process::id(),
+                start_time_ns: 0,
+            })
+            .unwrap();
         let program = own.images[0].exe_path.clone();
-        assert_eq!(&*program, std::env::current_exe().unwrap().as_os_str().as_encoded_bytes());
+        assert_eq!(
+            &*program,
+            std::env::current_exe().unwrap().as_os_str().as_encoded_bytes()
+        );
         let parent = state.processes.ancestors(own).next().unwrap();
-        assert_eq!(parent.key.tgid, rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().cast_unsigned()));
+        assert_eq!(
+            parent.key.tgid,
+            rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().cast_unsigned())
+        );
     }
 }

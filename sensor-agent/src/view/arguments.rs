@@ -14,6 +14,7 @@ const O_ACCMODE: u64 = 0o3;
 const O_WRONLY: u64 = 0o1;
 const O_RDWR: u64 = 0o2;
 const O_CREAT: u64 = 0o100;
+/// Without `O_DIRECTORY`, which it always comes with.
 const O_TMPFILE: u64 = 0o20_000_000;
 /// Permission to execute, for anyone.
 const EXECUTABLE: u32 = 0o111;
@@ -27,8 +28,12 @@ fn parameters(body: &Body<'_>, is_at: bool) -> &'static [&'static str] {
         Body::Open(_) => &["fd", "name", "flags", "mode", "dev", "ino"],
         Body::Connect(_) => &["res", "tuple", "fd", "addr"],
         Body::Ptrace(_) => &["res", "addr", "data", "request", "pid"],
-        Body::Exec(_) => &["res", "exe", "args", "tid", "pid", "ptid", "cwd", "comm", "tty", "uid", "filename"],
-        Body::Fork(_) => &["res", "exe", "args", "tid", "pid", "ptid", "cwd", "comm", "uid", "gid"],
+        Body::Exec(_) => &[
+            "res", "exe", "args", "tid", "pid", "ptid", "cwd", "comm", "tty", "uid", "filename",
+        ],
+        Body::Fork(_) => &[
+            "res", "exe", "args", "tid", "pid", "ptid", "cwd", "comm", "uid", "gid",
+        ],
         Body::Exit(_) => &["status", "ret", "sig"],
     }
 }
@@ -50,7 +55,7 @@ impl View<'_> {
     }
 
     /// All of them, `name=value` by `name=value`.
-    pub(super) fn all_arguments<'b>(&'b self, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
+    pub(super) fn all_arguments<'b>(&'b self, buf: &'b mut Vec<u8>) -> Value<'b> {
         let mut part = Vec::new();
         for name in self.names() {
             part.clear();
@@ -63,7 +68,7 @@ impl View<'_> {
                 buf.extend_from_slice(value);
             }
         }
-        Some(Value::Text(buf))
+        Value::Text(buf)
     }
 
     fn named_text<'b>(&'b self, name: &str, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
@@ -115,17 +120,30 @@ impl View<'_> {
             "uid" => return write(buf, format_args!("{}", self.event.header.uid)),
             "gid" => return write(buf, format_args!("{}", self.event.header.gid)),
             "tty" => return write(buf, format_args!("{}", self.process?.identity.tty)),
-            "loginuid" => return write(buf, format_args!("{}", self.process?.identity.loginuid.cast_signed())),
+            "loginuid" => {
+                return write(
+                    buf,
+                    format_args!("{}", self.process?.identity.loginuid.cast_signed()),
+                );
+            }
             _ => return None,
         };
         self.process_value(field, &FieldArg::None, buf)
     }
 
-    fn open_argument<'b>(&'b self, open: &'b Open<'b>, name: &str, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
+    fn open_argument<'b>(
+        &'b self,
+        open: &'b Open<'b>,
+        name: &str,
+        buf: &'b mut Vec<u8>,
+    ) -> Option<Value<'b>> {
         match name {
             "fd" if open.fixed.result < 0 => {
                 let errno = open.fixed.result.unsigned_abs();
-                write(buf, format_args!("{}({})", open.fixed.result, names::errno(errno).unwrap_or("?")))
+                write(
+                    buf,
+                    format_args!("{}({})", open.fixed.result, names::errno(errno).unwrap_or("?")),
+                )
             }
             "fd" => {
                 write(buf, format_args!("{}(<f>", open.fixed.result))?;
@@ -197,20 +215,22 @@ impl View<'_> {
     }
 
     /// `evt.is_open_read` and its like: how the file is open, which the kernel knows best.
-    pub(super) fn open_class(&self, field: Field) -> Option<Value<'static>> {
-        let Body::Open(open) = &self.event.body else { return Some(Value::Bool(false)) };
+    pub(super) fn open_class(&self, field: Field) -> Value<'static> {
+        let Body::Open(open) = &self.event.body else {
+            return Value::Bool(false);
+        };
         let is_open = open.fixed.result >= 0;
         let mode = if is_open && open.fixed.file.inode != 0 {
             u64::from(open.fixed.file_flags) & O_ACCMODE
         } else {
             open.fixed.flags_given & O_ACCMODE
         };
-        let creates = open.fixed.flags_given & (O_CREAT | (O_TMPFILE & !0o200_000)) != 0;
-        Some(Value::Bool(match field {
+        let creates = open.fixed.flags_given & (O_CREAT | O_TMPFILE) != 0;
+        Value::Bool(match field {
             Field::EvtIsOpenRead => mode != O_WRONLY,
             Field::EvtIsOpenWrite => mode == O_WRONLY || mode == O_RDWR,
             Field::EvtIsOpenExec => is_open && creates && open.fixed.mode_given & EXECUTABLE != 0,
             _ => self.event.has(flags::CREATED),
-        }))
+        })
     }
 }

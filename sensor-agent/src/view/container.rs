@@ -11,10 +11,16 @@ impl View<'_> {
     pub(super) fn container_value(&self, field: Field) -> Option<Value<'_>> {
         let container = self.cgroup.as_ref()?.container.as_ref();
         match field {
-            Field::ContainerId => Some(Value::Text(container.map_or(HOST, |container| container.short_id().as_bytes()))),
-            Field::ContainerFullId => Some(Value::Text(container.map_or(HOST, |container| container.id.as_bytes()))),
+            Field::ContainerId => Some(Value::Text(
+                container.map_or(HOST, |container| container.short_id().as_bytes()),
+            )),
+            Field::ContainerFullId => Some(Value::Text(
+                container.map_or(HOST, |container| container.id.as_bytes()),
+            )),
             Field::ContainerName if container.is_none() => Some(Value::Text(HOST)),
-            Field::ContainerType => container.map_or(Some(Value::Text(HOST)), |container| text(container.runtime.as_bytes())),
+            Field::ContainerType => container.map_or(Some(Value::Text(HOST)), |container| {
+                text(container.runtime.as_bytes())
+            }),
             _ => None,
         }
     }

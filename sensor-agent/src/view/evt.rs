@@ -14,7 +14,12 @@ use crate::event::Body;
 const SECOND_NS: u64 = 1_000_000_000;
 
 impl View<'_> {
-    pub(super) fn evt_value<'b>(&'b self, field: Field, arg: &FieldArg, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
+    pub(super) fn evt_value<'b>(
+        &'b self,
+        field: Field,
+        arg: &FieldArg,
+        buf: &'b mut Vec<u8>,
+    ) -> Option<Value<'b>> {
         let time_ns = self.time_ns();
         let since_start = || self.event.header.time_ns.saturating_sub(self.context.start_ns);
         match field {
@@ -33,7 +38,11 @@ impl View<'_> {
             Field::EvtCpu => Some(Value::Int(i64::from(self.event.header.cpu))),
             Field::EvtSource => Some(Value::Text(b"syscall")),
             Field::EvtHostname => Some(Value::Text(self.context.hostname.as_bytes())),
-            Field::EvtIsAsync | Field::EvtIsIo | Field::EvtIsIoRead | Field::EvtIsIoWrite | Field::EvtIsWait
+            Field::EvtIsAsync
+            | Field::EvtIsIo
+            | Field::EvtIsIoRead
+            | Field::EvtIsIoWrite
+            | Field::EvtIsWait
             | Field::EvtIsSyslog => Some(Value::Bool(false)),
             Field::EvtCount | Field::EvtCountExit => Some(Value::Uint(1)),
             Field::EvtCountError => Some(Value::Uint(u64::from(self.result() < 0))),
@@ -57,19 +66,24 @@ impl View<'_> {
                     None => write(buf, format_args!("{errno}")),
                 },
             },
-            Field::EvtArgs | Field::EvtInfo => self.all_arguments(buf),
+            Field::EvtTruncated | Field::EvtIncomplete | Field::PathMismatch | Field::PathUnresolved => {
+                self.certainty_value(field, buf)
+            }
+            Field::EvtArgs | Field::EvtInfo => Some(self.all_arguments(buf)),
             Field::EvtArg => self.argument_text(arg, buf),
             Field::EvtRawarg => self.argument_raw(arg),
             Field::EvtAbspath => self.fd_value(Field::FdName, buf),
             Field::EvtIsOpenRead | Field::EvtIsOpenWrite | Field::EvtIsOpenExec | Field::EvtIsOpenCreate => {
-                self.open_class(field)
+                Some(self.open_class(field))
             }
             _ => self.other_value(field, buf),
         }
     }
 
     fn other_value<'b>(&'b self, field: Field, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
-        self.user_value(field).or_else(|| self.container_value(field)).or_else(|| self.fd_value(field, buf))
+        self.user_value(field)
+            .or_else(|| self.container_value(field))
+            .or_else(|| self.fd_value(field, buf))
     }
 
     fn category(&self) -> &'static str {
@@ -83,7 +97,9 @@ impl View<'_> {
 
 /// Wall-clock time in UTC, so that hosts in different zones can be compared.
 fn time<'b>(time_ns: u64, format: &str, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
-    let zoned = Timestamp::from_nanosecond(i128::from(time_ns)).ok()?.to_zoned(TimeZone::UTC);
+    let zoned = Timestamp::from_nanosecond(i128::from(time_ns))
+        .ok()?
+        .to_zoned(TimeZone::UTC);
     let mut text = String::new();
     write!(text, "{}", zoned.strftime(format)).ok()?;
     buf.extend_from_slice(text.as_bytes());

@@ -41,7 +41,11 @@ impl View<'_> {
 
     /// The path: as the kernel resolved it or, of a call that failed, as the caller gave it.
     pub(super) fn path<'b>(open: &'b Open<'b>) -> &'b [u8] {
-        if open.path.is_empty() { open.given } else { open.path }
+        if open.path.is_empty() {
+            open.given
+        } else {
+            open.path
+        }
     }
 
     fn file_value<'b>(&'b self, open: &'b Open<'b>, field: Field) -> Option<Value<'b>> {
@@ -134,7 +138,11 @@ fn protocol(fixed: &record::Connect) -> Option<&'static [u8]> {
 
 /// The unix socket's path as the kernel resolved it or, where it has none, its address.
 fn unix_name<'b>(connect: &'b Connect<'b>) -> &'b [u8] {
-    let name = if connect.path.is_empty() { connect.given } else { connect.path };
+    let name = if connect.path.is_empty() {
+        connect.given
+    } else {
+        connect.path
+    };
     match name {
         // An abstract name: the zero byte that begins it is no text.
         [0, rest @ ..] => rest,
@@ -154,6 +162,10 @@ pub(super) fn tuple(connect: &Connect<'_>, buf: &mut Vec<u8>) {
     let remote = address(fixed.address_family, &fixed.remote_address);
     if let (Some(local), Some(remote)) = (local, remote) {
         // Writing to a vector does not fail.
-        let _ = write!(buf, "{local}:{}->{remote}:{}", fixed.local_port, fixed.remote_port);
+        let _ = write!(
+            buf,
+            "{local}:{}->{remote}:{}",
+            fixed.local_port, fixed.remote_port
+        );
     }
 }

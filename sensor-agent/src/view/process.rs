@@ -6,7 +6,7 @@ use sensor_rules::{
     field::{Field, FieldArg},
 };
 
-use super::{View, index, names, nanoseconds, text};
+use super::{View, index, names, nanoseconds, text, write};
 use crate::state::process::{Image, Process};
 
 /// Permission bit that lets anyone write a file (`S_IWOTH`).
@@ -34,7 +34,9 @@ impl View<'_> {
         buf: &'b mut Vec<u8>,
     ) -> Option<Value<'b>> {
         match field {
-            Field::ProcName => self.image.map_or_else(|| text(self.event.comm()), |image| text(&image.name)),
+            Field::ProcName => self
+                .image
+                .map_or_else(|| text(self.event.comm()), |image| text(&image.name)),
             Field::ProcExe => self.of(0, Of::Exe, buf),
             Field::ProcExepath => self.of(0, Of::ExePath, buf),
             Field::ProcCmdline => self.of(0, Of::Cmdline, buf),
@@ -62,9 +64,18 @@ impl View<'_> {
         let (process, image) = self.lineage(level)?;
         match what {
             Of::Name => text(&image.name),
-            Of::Exe => image.args().next().filter(|exe| !exe.is_empty()).map(Value::Text).or_else(|| text(&image.name)),
+            Of::Exe => image
+                .args()
+                .next()
+                .filter(|exe| !exe.is_empty())
+                .map(Value::Text)
+                .or_else(|| text(&image.name)),
             Of::ExePath => text(&image.exe_path),
-            Of::Cmdline => text(if image.cmdline.is_empty() { &image.name } else { &image.cmdline }),
+            Of::Cmdline => text(if image.cmdline.is_empty() {
+                &image.name
+            } else {
+                &image.cmdline
+            }),
             Of::Args => {
                 join(image, buf);
                 Some(Value::Text(buf))
@@ -105,6 +116,10 @@ impl View<'_> {
                 }
                 Some(Value::Text(buf))
             }
+            Field::ProcKey => {
+                let key = crate::state::key(self.event);
+                write(buf, format_args!("{}:{}", key.tgid, key.start_time_ns))
+            }
             Field::ProcTty => Some(Value::Uint(u64::from(self.process?.identity.tty))),
             Field::ProcVpid => int(self.process?.identity.vpid),
             Field::ProcPvpid => int(self.lineage(1)?.0.identity.vpid),
@@ -117,7 +132,9 @@ impl View<'_> {
             Field::ProcPgidExe => text(self.leader(self.process?.identity.pgid)?.1.args().next()?),
             Field::ProcPgidExepath => text(&self.leader(self.process?.identity.pgid)?.1.exe_path),
             Field::ProcIsSidLeader => Some(Value::Bool(self.process?.identity.sid == self.event.header.tgid)),
-            Field::ProcIsPgidLeader => Some(Value::Bool(self.process?.identity.pgid == self.event.header.tgid)),
+            Field::ProcIsPgidLeader => {
+                Some(Value::Bool(self.process?.identity.pgid == self.event.header.tgid))
+            }
             Field::ProcLoginshellid => self.login_shell().map(Value::Int),
             Field::ProcDuration => Some(nanoseconds(self.age_ns(self.process?))),
             Field::ProcPpidDuration => Some(nanoseconds(self.age_ns(self.lineage(1)?.0))),
@@ -137,9 +154,9 @@ impl View<'_> {
             }
             Field::ThreadTid => int(self.event.header.tid),
             Field::ThreadIsmain => Some(Value::Bool(self.event.header.tid == self.event.header.tgid)),
-            Field::ThreadCapEffective => capabilities(self.process?.identity.cap_effective, buf),
-            Field::ThreadCapPermitted => capabilities(self.process?.identity.cap_permitted, buf),
-            Field::ThreadCapInheritable => capabilities(self.process?.identity.cap_inheritable, buf),
+            Field::ThreadCapEffective => Some(capabilities(self.process?.identity.cap_effective, buf)),
+            Field::ThreadCapPermitted => Some(capabilities(self.process?.identity.cap_permitted, buf)),
+            Field::ThreadCapInheritable => Some(capabilities(self.process?.identity.cap_inheritable, buf)),
             Field::ThreadCgroups => text(&self.cgroup.as_ref()?.path),
             _ => self.evt_value(field, arg, buf),
         }
@@ -147,7 +164,10 @@ impl View<'_> {
 
     /// The process that leads a session or group, if it is remembered.
     fn leader(&self, tgid: u32) -> Option<(&Process, &Image)> {
-        let key = crate::state::process::ProcessKey { tgid, start_time_ns: 0 };
+        let key = crate::state::process::ProcessKey {
+            tgid,
+            start_time_ns: 0,
+        };
         let process = self.state.processes.get(key)?;
         Some((process, &**process.image_at(self.event.header.time_ns)))
     }
@@ -164,7 +184,10 @@ impl View<'_> {
     }
 
     fn age_ns(&self, process: &Process) -> u64 {
-        self.event.header.time_ns.saturating_sub(process.key.start_time_ns)
+        self.event
+            .header
+            .time_ns
+            .saturating_sub(process.key.start_time_ns)
     }
 
     fn start_ns(&self, process: &Process) -> u64 {
@@ -191,7 +214,7 @@ fn join(image: &Image, buf: &mut Vec<u8>) {
 }
 
 /// Names of the capabilities in a set, joined by spaces.
-fn capabilities(set: u64, buf: &mut Vec<u8>) -> Option<Value<'_>> {
+fn capabilities(set: u64, buf: &mut Vec<u8>) -> Value<'_> {
     for (number, name) in names::CAPABILITIES.iter().enumerate() {
         if set & (1 << number) != 0 {
             if !buf.is_empty() {
@@ -200,5 +223,5 @@ fn capabilities(set: u64, buf: &mut Vec<u8>) -> Option<Value<'_>> {
             buf.extend_from_slice(name.as_bytes());
         }
     }
-    Some(Value::Text(buf))
+    Value::Text(buf)
 }

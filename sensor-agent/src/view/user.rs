@@ -13,8 +13,7 @@ const UNKNOWN: &[u8] = b"<NA>";
 
 impl View<'_> {
     pub(super) fn user_value(&self, field: Field) -> Option<Value<'_>> {
-        let uid = self.process.map_or(self.event.header.uid, |process| process.identity.euid);
-        let gid = self.process.map_or(self.event.header.gid, |process| process.identity.egid);
+        let (uid, gid) = self.effective_ids();
         match field {
             Field::UserUid => Some(Value::Uint(u64::from(uid))),
             Field::GroupGid => Some(Value::Uint(u64::from(gid))),
@@ -23,26 +22,55 @@ impl View<'_> {
             Field::UserHomedir => text(&self.host_user(uid)?.home),
             Field::UserShell => text(&self.host_user(uid)?.shell),
             Field::UserLoginuid => Some(Value::Int(self.login_uid()?.map_or(-1, i64::from))),
-            Field::UserLoginname => {
-                Some(Value::Text(self.login_uid()?.map_or(UNKNOWN, |uid| self.user_name(uid))))
-            }
+            Field::UserLoginname => Some(Value::Text(
+                self.login_uid()?.map_or(UNKNOWN, |uid| self.user_name(uid)),
+            )),
             _ => None,
         }
     }
 
+    /// Effective user and group id. They were read at the last fork or exec; a process whose real id has
+    /// changed since has changed both.
+    pub(crate) fn effective_ids(&self) -> (u32, u32) {
+        let header = &self.event.header;
+        let Some(process) = self.process else {
+            return (header.uid, header.gid);
+        };
+        let uid = if process.uid == header.uid {
+            process.identity.euid
+        } else {
+            header.uid
+        };
+        let gid = if process.gid == header.gid {
+            process.identity.egid
+        } else {
+            header.gid
+        };
+        (uid, gid)
+    }
+
     /// The audit user id; `None` inside when it was never set.
-    #[expect(clippy::option_option, reason = "an unknown process, and a known one that never logged in")]
+    #[expect(
+        clippy::option_option,
+        reason = "an unknown process, and a known one that never logged in"
+    )]
     fn login_uid(&self) -> Option<Option<u32>> {
         let uid = self.process?.identity.loginuid;
         Some((uid != u32::MAX).then_some(uid))
     }
 
     fn is_in_container(&self) -> bool {
-        self.cgroup.as_ref().is_some_and(|cgroup| cgroup.container.is_some())
+        self.cgroup
+            .as_ref()
+            .is_some_and(|cgroup| cgroup.container.is_some())
     }
 
     fn host_user(&self, uid: u32) -> Option<&User> {
-        if self.is_in_container() { None } else { self.state.users.user(uid) }
+        if self.is_in_container() {
+            None
+        } else {
+            self.state.users.user(uid)
+        }
     }
 
     fn user_name(&self, uid: u32) -> &[u8] {

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use sensor_agent::respond::Responder;
@@ -17,7 +17,7 @@ use sensor_proto::v1::{Container, Detection, File, HookRun, Process};
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Whether the test can run; says why not.
 pub(crate) fn is_root() -> bool {
@@ -66,8 +66,8 @@ impl Rig {
 
     pub(crate) fn with_json(folder: &TempDir, yaml: &str, encode: fn(&Detection) -> Vec<u8>) -> Self {
         let config = config(folder, yaml);
-        let (publish, runs) = channel();
-        let publish = move |run| publish.send(run).unwrap();
+        let (publish, runs) = sync_channel(100_000);
+        let publish = move |run| publish.try_send(run).unwrap();
         let responder = Responder::new(&config, publish, move |detection| encode(detection)).unwrap();
         Self {
             responder,

@@ -9,10 +9,10 @@ use super::common::{
     with_argument,
 };
 
-fn yaml(mode: &str, more: &str) -> String {
+fn yaml(mode: &str, rest: &str) -> String {
     format!(
         "mode: {mode}\nhooks: [{{name: kill, builtin: kill-process-tree, cooldown_s: 0}}]\n\
-         bindings: [{{rule: '*', hooks: [kill]}}]\n{more}"
+         bindings: [{{rule: '*', hooks: [kill]}}]\n{rest}"
     )
 }
 

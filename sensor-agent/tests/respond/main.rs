@@ -2,7 +2,7 @@
 //!
 //! Most of it needs root: hooks' programs must be root's, and processes are killed that are not ours to signal
 //! otherwise. Without root those tests say that they skip.
-#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod common;
 mod contain;

@@ -24,16 +24,16 @@ struct Shop {
     rig: Rig,
 }
 
-fn yaml(folder: &TempDir, mode: &str, more: &str) -> String {
+fn yaml(folder: &TempDir, mode: &str, keys: &str) -> String {
     let base = folder.path().display();
     format!(
         "mode: {mode}\nhooks: [{{name: restore, builtin: restore-file, copies: {base}/own/copies, \
-         paths: ['{base}/app/*.yaml']{more}}}]\nbindings: [{{rule: '*', hooks: [restore]}}]"
+         paths: ['{base}/app/*.yaml']{keys}}}]\nbindings: [{{rule: '*', hooks: [restore]}}]"
     )
 }
 
 impl Shop {
-    fn new(mode: &str, more: &str) -> Self {
+    fn new(mode: &str, keys: &str) -> Self {
         let folder = if rustix::process::geteuid().is_root() {
             folder()
         } else {
@@ -43,7 +43,7 @@ impl Shop {
         fs::create_dir(folder.path().join("app")).unwrap();
         fs::write(&conf, GOOD).unwrap();
         fs::set_permissions(&conf, fs::Permissions::from_mode(0o640)).unwrap();
-        let rig = Rig::new(&folder, &yaml(&folder, mode, more));
+        let rig = Rig::new(&folder, &yaml(&folder, mode, keys));
         Self { folder, conf, rig }
     }
 
@@ -124,10 +124,10 @@ async fn each_kind_of_change_is_put_back() {
         ("removed", |conf| fs::remove_file(conf).unwrap()),
         ("emptied", |conf| fs::write(conf, "").unwrap()),
         ("same length", |conf| {
-            fs::write(conf, GOOD.replace('1', "2")).unwrap()
+            fs::write(conf, GOOD.replace('1', "2")).unwrap();
         }),
         ("mode alone", |conf| {
-            fs::set_permissions(conf, fs::Permissions::from_mode(0o4777)).unwrap()
+            fs::set_permissions(conf, fs::Permissions::from_mode(0o4777)).unwrap();
         }),
         ("replaced", |conf| {
             let other = conf.with_extension("new");

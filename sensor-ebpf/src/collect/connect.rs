@@ -43,7 +43,11 @@ struct Request {
 fn request(call: Call, arguments: &Arguments) -> Option<Request> {
     let [first, second, third, _] = arguments.first_four();
     if !matches!(call, Call::SocketCall) {
-        return Some(Request { fd: first as i32, address: second, address_len: third });
+        return Some(Request {
+            fd: first as i32,
+            address: second,
+            address_len: third,
+        });
     }
     let mut words = [0_u32; 3];
     // SAFETY: the helper checks the source, and writes 12 bytes to our own.
@@ -57,7 +61,11 @@ fn request(call: Call, arguments: &Arguments) -> Option<Request> {
     if read != 0 {
         return None;
     }
-    Some(Request { fd: words[0] as i32, address: u64::from(words[1]), address_len: u64::from(words[2]) })
+    Some(Request {
+        fd: words[0] as i32,
+        address: u64::from(words[1]),
+        address_len: u64::from(words[2]),
+    })
 }
 
 /// The socket behind a descriptor.
@@ -74,12 +82,18 @@ fn socket(task: Kernel, fd: i32) -> Option<Kernel> {
 /// Sends a connect record.
 #[inline(always)]
 pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i64) {
-    let Some(mut scratch) = emit::begin::<Connect>(task, Kind::Connect) else { return };
+    let Some(mut scratch) = emit::begin::<Connect>(task, Kind::Connect) else {
+        return;
+    };
     emit::describe_current(&mut scratch, task);
     if arguments.compat {
         scratch.flag(flags::COMPAT);
     }
-    let request = request(call, arguments).unwrap_or(Request { fd: -1, address: 0, address_len: 0 });
+    let request = request(call, arguments).unwrap_or(Request {
+        fd: -1,
+        address: 0,
+        address_len: 0,
+    });
     let fixed = scratch.fixed::<Connect>();
     *fixed = Connect::default();
     fixed.result = result;
@@ -117,7 +131,8 @@ fn ends(scratch: &mut Scratch, sock: Kernel, request: &Request, result: i64) {
         scratch.flag(flags::ADDRESS_FROM_CALLER);
         let len = bounded_address_len(request.address_len);
         if len > 2 {
-            let span = text::append_user_bytes(scratch, request.address + 2, len - 2, flags::GIVEN_UNREADABLE);
+            let span =
+                text::append_user_bytes(scratch, request.address + 2, len - 2, flags::GIVEN_UNREADABLE);
             scratch.fixed::<Connect>().given = span;
         }
     }
@@ -125,7 +140,11 @@ fn ends(scratch: &mut Scratch, sock: Kernel, request: &Request, result: i64) {
 
 #[inline(always)]
 fn bounded_address_len(len: u64) -> u64 {
-    if len > ADDRESS_BYTES_MAX { ADDRESS_BYTES_MAX } else { len }
+    if len > ADDRESS_BYTES_MAX {
+        ADDRESS_BYTES_MAX
+    } else {
+        len
+    }
 }
 
 /// The ends of an internet socket.
@@ -149,7 +168,11 @@ fn inet(fixed: &mut Connect, sock: Kernel, family: u16) {
 fn caller_address(scratch: &mut Scratch, request: &Request) {
     scratch.flag(flags::ADDRESS_FROM_CALLER);
     let mut address = [0_u8; 28];
-    let len = if request.address_len > 28 { 28 } else { request.address_len };
+    let len = if request.address_len > 28 {
+        28
+    } else {
+        request.address_len
+    };
     // SAFETY: the helper checks the source, and writes at most 28 bytes to our own.
     let read = unsafe {
         aya_ebpf::helpers::generated::bpf_probe_read_user(
@@ -176,9 +199,15 @@ fn caller_address(scratch: &mut Scratch, request: &Request) {
 /// The peer's address and place, as it was bound; `false` when it has none or cannot be read.
 #[inline(always)]
 fn unix_peer(scratch: &mut Scratch, sock: Kernel) -> bool {
-    let Some(peer) = sock.follow(F::unix_sock_peer) else { return false };
-    let Some(address) = peer.follow(F::unix_sock_addr) else { return false };
-    let Some(name) = address.address(F::unix_address_name) else { return false };
+    let Some(peer) = sock.follow(F::unix_sock_peer) else {
+        return false;
+    };
+    let Some(address) = peer.follow(F::unix_sock_addr) else {
+        return false;
+    };
+    let Some(name) = address.address(F::unix_address_name) else {
+        return false;
+    };
     let len = bounded_address_len(u64::from(address.read_or_default::<u32>(F::unix_address_len)));
     if len <= 2 {
         return false;
@@ -194,4 +223,3 @@ fn unix_peer(scratch: &mut Scratch, sock: Kernel) -> bool {
     }
     true
 }
-

@@ -17,7 +17,9 @@ use crate::{
 /// Sends an exec record for the current task, whose new program `binprm` describes.
 #[inline(always)]
 pub(crate) fn collect(task: Kernel, binprm: Kernel) {
-    let Some(mut scratch) = emit::begin::<Exec>(task, Kind::Exec) else { return };
+    let Some(mut scratch) = emit::begin::<Exec>(task, Kind::Exec) else {
+        return;
+    };
     emit::describe_current(&mut scratch, task);
     task::identity(task, &mut scratch.fixed::<Exec>().identity);
 
@@ -78,19 +80,29 @@ fn arguments(scratch: &mut Scratch, task: Kernel, binprm: Kernel) {
         len = mm.read_or_default::<u64>(F::mm_arg_end).saturating_sub(start);
     }
     let argc: u32 = binprm.read_or_default(F::binprm_argc);
-    let head_len = if len > ARGV_HEAD_BYTES_MAX as u64 { ARGV_HEAD_BYTES_MAX as u64 } else { len };
+    let head_len = if len > ARGV_HEAD_BYTES_MAX as u64 {
+        ARGV_HEAD_BYTES_MAX as u64
+    } else {
+        len
+    };
     let mut argv = text::append_user_bytes(scratch, start, head_len, flags::ARGV_UNREADABLE);
     let tail_at = argv.len;
     if len > head_len {
-        scratch.flag(flags::ARGV_TRUNCATED);
-        let rest = len - head_len;
-        let tail_len = if rest > ARGV_TAIL_BYTES_MAX as u64 { ARGV_TAIL_BYTES_MAX as u64 } else { rest };
+        let mut tail_len = len - head_len;
+        if tail_len > ARGV_TAIL_BYTES_MAX as u64 {
+            tail_len = ARGV_TAIL_BYTES_MAX as u64;
+            scratch.flag(flags::ARGV_TRUNCATED);
+        }
         let tail = text::append_user_bytes(scratch, start + len - tail_len, tail_len, flags::ARGV_UNREADABLE);
         argv.len += tail.len;
     }
     let fixed = scratch.fixed::<Exec>();
     fixed.argc = argc;
-    fixed.argv_len = if len > u64::from(u32::MAX) { u32::MAX } else { len as u32 };
+    fixed.argv_len = if len > u64::from(u32::MAX) {
+        u32::MAX
+    } else {
+        len as u32
+    };
     fixed.argv = argv;
     fixed.argv_tail_at = u32::from(tail_at);
 }

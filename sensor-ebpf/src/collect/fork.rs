@@ -14,7 +14,9 @@ use crate::{
 /// Sends a fork record; its header tells of the child.
 #[inline(always)]
 pub(crate) fn collect(child: Kernel) {
-    let Some(mut scratch) = emit::begin::<Fork>(child, Kind::Fork) else { return };
+    let Some(mut scratch) = emit::begin::<Fork>(child, Kind::Fork) else {
+        return;
+    };
     let directory = cgroup::directory(child);
     let header = scratch.header();
     header.tgid = child.read_or_default(F::task_tgid);

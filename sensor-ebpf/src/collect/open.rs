@@ -34,8 +34,18 @@ const CREAT_FLAGS: u64 = 0o1101;
 fn request(call: Call, arguments: &Arguments) -> Request {
     let [first, second, third, fourth] = arguments.first_four();
     match call {
-        Call::Open => Request { path: first, flags: second, mode: third as u32, dirfd: AT_FDCWD },
-        Call::Creat => Request { path: first, flags: CREAT_FLAGS, mode: second as u32, dirfd: AT_FDCWD },
+        Call::Open => Request {
+            path: first,
+            flags: second,
+            mode: third as u32,
+            dirfd: AT_FDCWD,
+        },
+        Call::Creat => Request {
+            path: first,
+            flags: CREAT_FLAGS,
+            mode: second as u32,
+            dirfd: AT_FDCWD,
+        },
         Call::OpenAt2 => {
             let mut how = [0_u64; 2];
             // SAFETY: the helper checks the source, and writes 16 bytes to our own.
@@ -49,17 +59,34 @@ fn request(call: Call, arguments: &Arguments) -> Request {
             if read != 0 {
                 how = [0; 2];
             }
-            Request { path: second, flags: how[0], mode: how[1] as u32, dirfd: first as i32 }
+            Request {
+                path: second,
+                flags: how[0],
+                mode: how[1] as u32,
+                dirfd: first as i32,
+            }
         }
-        Call::OpenByHandleAt => Request { path: 0, flags: third, mode: 0, dirfd: first as i32 },
-        _ => Request { path: second, flags: third, mode: fourth as u32, dirfd: first as i32 },
+        Call::OpenByHandleAt => Request {
+            path: 0,
+            flags: third,
+            mode: 0,
+            dirfd: first as i32,
+        },
+        _ => Request {
+            path: second,
+            flags: third,
+            mode: fourth as u32,
+            dirfd: first as i32,
+        },
     }
 }
 
 /// Sends an open record.
 #[inline(always)]
 pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i64) {
-    let Some(mut scratch) = emit::begin::<Open>(task, Kind::Open) else { return };
+    let Some(mut scratch) = emit::begin::<Open>(task, Kind::Open) else {
+        return;
+    };
     emit::describe_current(&mut scratch, task);
     if arguments.compat {
         scratch.flag(flags::COMPAT);
@@ -72,7 +99,11 @@ pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i
     fixed.dirfd = request.dirfd;
     fixed.call = call as u32;
     opened_file(&mut scratch, task, result);
-    let given = if request.path == 0 { Span::default() } else { text::append_user(&mut scratch, request.path) };
+    let given = if request.path == 0 {
+        Span::default()
+    } else {
+        text::append_user(&mut scratch, request.path)
+    };
     scratch.fixed::<Open>().given = given;
     emit::send(scratch, task, Kind::Open);
 }

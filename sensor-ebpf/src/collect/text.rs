@@ -41,7 +41,9 @@ fn finish(scratch: &mut Scratch, read: i64, unreadable: u32, truncated: u32) -> 
 /// Appends text that ends at a zero byte in kernel memory.
 #[inline(always)]
 pub(crate) fn append_kernel(scratch: &mut Scratch, address: u64) -> Span {
-    let Some(at) = next(scratch) else { return Span::default() };
+    let Some(at) = next(scratch) else {
+        return Span::default();
+    };
     // SAFETY: `at` has room for PIECE_BYTES_MAX; the helper checks the source.
     let read = unsafe { bpf_probe_read_kernel_str(at, PIECE_BYTES_MAX as u32, address as *const c_void) };
     finish(scratch, read, flags::GIVEN_UNREADABLE, flags::GIVEN_TRUNCATED)
@@ -50,7 +52,9 @@ pub(crate) fn append_kernel(scratch: &mut Scratch, address: u64) -> Span {
 /// Appends text that ends at a zero byte in the caller's memory.
 #[inline(always)]
 pub(crate) fn append_user(scratch: &mut Scratch, address: u64) -> Span {
-    let Some(at) = next(scratch) else { return Span::default() };
+    let Some(at) = next(scratch) else {
+        return Span::default();
+    };
     // SAFETY: `at` has room for PIECE_BYTES_MAX; the helper checks the source.
     let read = unsafe { bpf_probe_read_user_str(at, PIECE_BYTES_MAX as u32, address as *const c_void) };
     finish(scratch, read, flags::GIVEN_UNREADABLE, flags::GIVEN_TRUNCATED)
@@ -59,7 +63,9 @@ pub(crate) fn append_user(scratch: &mut Scratch, address: u64) -> Span {
 /// Appends `len` bytes (at most 4095) of the caller's memory, or sets `unreadable`.
 #[inline(always)]
 pub(crate) fn append_user_bytes(scratch: &mut Scratch, address: u64, len: u64, unreadable: u32) -> Span {
-    let Some(at) = next(scratch) else { return Span::default() };
+    let Some(at) = next(scratch) else {
+        return Span::default();
+    };
     let len = bounded_len(len);
     // SAFETY: `at` has room for PIECE_BYTES_MAX; the helper checks the source.
     let result = unsafe { bpf_probe_read_user(at, len as u32, address as *const c_void) };
@@ -69,7 +75,9 @@ pub(crate) fn append_user_bytes(scratch: &mut Scratch, address: u64, len: u64, u
 /// Appends `len` bytes (at most 4095) of kernel memory, or sets `unreadable`.
 #[inline(always)]
 pub(crate) fn append_kernel_bytes(scratch: &mut Scratch, address: u64, len: u64, unreadable: u32) -> Span {
-    let Some(at) = next(scratch) else { return Span::default() };
+    let Some(at) = next(scratch) else {
+        return Span::default();
+    };
     let len = bounded_len(len);
     // SAFETY: `at` has room for PIECE_BYTES_MAX; the helper checks the source.
     let result = unsafe { bpf_probe_read_kernel(at, len as u32, address as *const c_void) };

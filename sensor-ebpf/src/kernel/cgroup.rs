@@ -28,7 +28,11 @@ pub(crate) fn directory(task: Kernel) -> Option<Kernel> {
         .and_then(Kernel::non_null)?
         .follow(F::css_cgroup)?
         .follow(F::cgroup_kn)?;
-    if v1.follow(F::kernfs_node_parent).is_some() { Some(v1) } else { Some(v2) }
+    if v1.follow(F::kernfs_node_parent).is_some() {
+        Some(v1)
+    } else {
+        Some(v2)
+    }
 }
 
 /// The cgroup's id.
@@ -44,7 +48,9 @@ fn walk(slot: *mut Slot, directory: u64) -> u64 {
     set_count(slot, 0);
     for _ in 0..CGROUP_LEVELS_MAX {
         // The root of the hierarchy has no parent, and no name worth writing.
-        let Some(parent) = node.follow(F::kernfs_node_parent) else { return 0 };
+        let Some(parent) = node.follow(F::kernfs_node_parent) else {
+            return 0;
+        };
         let count = count(slot);
         // SAFETY: masked into bounds; the slot is a live map value.
         let component = unsafe { &mut (*slot).components[count as usize & (CGROUP_LEVELS_MAX - 1)] };
@@ -66,7 +72,14 @@ fn write(slot: *mut Slot, count: u64, begin: u64) -> u64 {
         let index = (count - 1 - step) as usize & (CGROUP_LEVELS_MAX - 1);
         // SAFETY: masked into bounds; the slot is a live map value.
         let component = unsafe { (*slot).components[index] };
-        end = write_name(slot, end, Component { len: name_len(slot, end, component.name), ..component });
+        end = write_name(
+            slot,
+            end,
+            Component {
+                len: name_len(slot, end, component.name),
+                ..component
+            },
+        );
     }
     end
 }

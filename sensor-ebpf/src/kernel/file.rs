@@ -34,14 +34,18 @@ const NANOSECONDS_MASK: u32 = 0x7fff_ffff;
 fn time_ns(inode: Kernel, seconds: F, nanoseconds: F) -> u64 {
     let seconds: u64 = inode.read_or_default(seconds);
     let nanoseconds = inode.read_or_default::<u32>(nanoseconds) & NANOSECONDS_MASK;
-    seconds.wrapping_mul(1_000_000_000).wrapping_add(u64::from(nanoseconds))
+    seconds
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(u64::from(nanoseconds))
 }
 
 /// Fills in a file's identity and returns the flags that its inode gives.
 #[inline(always)]
 pub(crate) fn identify(file: Kernel, id: &mut FileId) -> u32 {
     *id = FileId::default();
-    let Some(inode) = file.follow(F::file_f_inode) else { return 0 };
+    let Some(inode) = file.follow(F::file_f_inode) else {
+        return 0;
+    };
     id.inode = inode.read_or_default(F::inode_i_ino);
     id.mode = u32::from(inode.read_or_default::<u16>(F::inode_i_mode));
     id.uid = inode.read_or_default(F::inode_i_uid);
@@ -53,7 +57,11 @@ pub(crate) fn identify(file: Kernel, id: &mut FileId) -> u32 {
         id.device = super_block.read_or_default(F::super_block_s_dev);
         let magic: u64 = super_block.read_or_default(F::super_block_s_magic);
         if magic == OVERLAYFS_SUPER_MAGIC {
-            found |= if has_upper(inode) { flags::UPPER_LAYER } else { flags::LOWER_LAYER };
+            found |= if has_upper(inode) {
+                flags::UPPER_LAYER
+            } else {
+                flags::LOWER_LAYER
+            };
         }
         if magic == TMPFS_MAGIC && is_memfd(file) {
             found |= flags::MEMFD;
@@ -68,7 +76,10 @@ pub(crate) fn identify(file: Kernel, id: &mut FileId) -> u32 {
 /// behind it, which serves where overlayfs is a module and BTF does not tell.
 #[inline(always)]
 fn has_upper(inode: Kernel) -> bool {
-    let behind = match (super::offset(F::ovl_inode_upperdentry), super::offset(F::ovl_inode_vfs_inode)) {
+    let behind = match (
+        super::offset(F::ovl_inode_upperdentry),
+        super::offset(F::ovl_inode_vfs_inode),
+    ) {
         (Some(upper), Some(embedded)) => upper - embedded,
         _ => u64::from(super::inode_bytes()),
     };
@@ -79,13 +90,19 @@ fn has_upper(inode: Kernel) -> bool {
 /// (`mm/memfd.c`). A user can make a file of that name, but not without a directory.
 #[inline(always)]
 fn is_memfd(file: Kernel) -> bool {
-    let Some(dentry) = file.address(F::file_f_path).and_then(|path| path.follow(F::path_dentry)) else {
+    let Some(dentry) = file
+        .address(F::file_f_path)
+        .and_then(|path| path.follow(F::path_dentry))
+    else {
         return false;
     };
     if dentry.follow(F::dentry_d_parent) != Some(dentry) {
         return false;
     }
-    let Some(name) = dentry.address(F::dentry_d_name).and_then(|name| name.follow(F::qstr_name)) else {
+    let Some(name) = dentry
+        .address(F::dentry_d_name)
+        .and_then(|name| name.follow(F::qstr_name))
+    else {
         return false;
     };
     name.read_at::<[u8; 6]>(0) == Some(*b"memfd:")

@@ -26,9 +26,15 @@ const WALK_DETACHED: u64 = 2;
 /// Finds the components of a path, leaf first, and their number. Returns `WALK_*`, 0 for a whole path.
 #[inline(never)]
 fn walk(slot: *mut Slot, dentry: u64, mount: u64) -> u64 {
-    let Some(parent_at) = super::offset(F::dentry_d_parent) else { return WALK_DETACHED };
-    let Some(name_at) = super::offset(F::dentry_d_name) else { return WALK_DETACHED };
-    let Some(mount_at) = super::offset(F::mount_mnt) else { return WALK_DETACHED };
+    let Some(parent_at) = super::offset(F::dentry_d_parent) else {
+        return WALK_DETACHED;
+    };
+    let Some(name_at) = super::offset(F::dentry_d_name) else {
+        return WALK_DETACHED;
+    };
+    let Some(mount_at) = super::offset(F::mount_mnt) else {
+        return WALK_DETACHED;
+    };
     let mut dentry = Kernel(dentry);
     let mut mount = Kernel(mount);
     let mut root: u64 = mount.read_or_default(F::vfsmount_mnt_root);
@@ -36,7 +42,9 @@ fn walk(slot: *mut Slot, dentry: u64, mount: u64) -> u64 {
     for _ in 0..PATH_STEPS_MAX {
         if dentry.0 == root {
             let outer = Kernel(mount.0 - mount_at);
-            let Some(parent) = outer.follow(F::mount_mnt_parent) else { return WALK_DETACHED };
+            let Some(parent) = outer.follow(F::mount_mnt_parent) else {
+                return WALK_DETACHED;
+            };
             if parent == outer {
                 return 0;
             }

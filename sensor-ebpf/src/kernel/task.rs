@@ -46,7 +46,9 @@ fn pid_number(pid: Kernel) -> u32 {
 /// The id of the session or process group of this type.
 #[inline(always)]
 fn signal_pid(signal: Kernel, pid_type: u64) -> u32 {
-    let Some(pids) = signal.address(F::signal_pids) else { return 0 };
+    let Some(pids) = signal.address(F::signal_pids) else {
+        return 0;
+    };
     match pids.read_at::<u64>(pid_type * 8).and_then(Kernel::non_null) {
         Some(pid) => pid_number(pid),
         None => 0,
@@ -56,8 +58,12 @@ fn signal_pid(signal: Kernel, pid_type: u64) -> u32 {
 /// The terminal's device number, as `new_encode_dev` makes it (`include/linux/kdev_t.h`).
 #[inline(always)]
 fn terminal(signal: Kernel) -> u32 {
-    let Some(tty) = signal.follow(F::signal_tty) else { return 0 };
-    let Some(driver) = tty.follow(F::tty_driver) else { return 0 };
+    let Some(tty) = signal.follow(F::signal_tty) else {
+        return 0;
+    };
+    let Some(driver) = tty.follow(F::tty_driver) else {
+        return 0;
+    };
     let major: u32 = driver.read_or_default(F::tty_driver_major);
     let first: u32 = driver.read_or_default(F::tty_driver_minor_start);
     let minor = first.wrapping_add(tty.read_or_default::<u32>(F::tty_index));
@@ -69,10 +75,16 @@ fn terminal(signal: Kernel) -> u32 {
 fn innermost_pid(task: Kernel, identity: &mut Identity) {
     identity.vpid = 0;
     identity.pid_ns = 0;
-    let Some(leader) = task.follow(F::task_group_leader) else { return };
-    let Some(pid) = leader.follow(F::task_thread_pid) else { return };
+    let Some(leader) = task.follow(F::task_group_leader) else {
+        return;
+    };
+    let Some(pid) = leader.follow(F::task_thread_pid) else {
+        return;
+    };
     let level = u64::from(pid.read_or_default::<u32>(F::pid_level)) & 0x3f;
-    let Some(numbers) = pid.address(F::pid_numbers) else { return };
+    let Some(numbers) = pid.address(F::pid_numbers) else {
+        return;
+    };
     // `struct upid` is an int, padding and a pointer: 16 bytes since 4.19 (`include/linux/pid.h`).
     let upid = Kernel(numbers.0 + level * 16);
     identity.vpid = upid.read_or_default(F::upid_nr);

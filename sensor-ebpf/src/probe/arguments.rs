@@ -33,7 +33,10 @@ impl Arguments {
     /// The arguments behind these registers.
     #[inline(always)]
     pub(crate) fn new(registers: *const u64, compat: bool) -> Self {
-        Self { registers: Kernel(registers as u64), compat }
+        Self {
+            registers: Kernel(registers as u64),
+            compat,
+        }
     }
 
     /// The first four.

@@ -46,7 +46,9 @@ pub(crate) fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_exit")]
 pub(crate) fn sched_process_exit(_ctx: BtfTracePointContext) -> i32 {
     let task = task::current();
-    let Some(signal) = task.follow(F::task_signal) else { return 0 };
+    let Some(signal) = task.follow(F::task_signal) else {
+        return 0;
+    };
     if signal.read_or_default::<u32>(F::signal_live) != 0 {
         return 0;
     }

@@ -24,7 +24,11 @@ const SYS_CONNECT: u64 = 3;
 #[inline(always)]
 fn route(registers: *const u64) -> Option<&'static Route> {
     let route = ROUTES.get(arguments::number(registers) as u32)?;
-    if route.handler_64 | route.handler_32 == Handler::None as u8 { None } else { Some(route) }
+    if route.handler_64 | route.handler_32 == Handler::None as u8 {
+        None
+    } else {
+        Some(route)
+    }
 }
 
 /// Sends each call that has a handler there.
@@ -36,7 +40,11 @@ fn route(registers: *const u64) -> Option<&'static Route> {
 pub(crate) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     let registers = ctx.arg::<*const u64>(0);
     let Some(route) = route(registers) else { return 0 };
-    let handler = if task::is_compat(task::current()) { route.handler_32 } else { route.handler_64 };
+    let handler = if task::is_compat(task::current()) {
+        route.handler_32
+    } else {
+        route.handler_64
+    };
     if handler != Handler::None as u8 {
         // SAFETY: nothing is held that a program that does not return would keep.
         unsafe { HANDLERS.tail_call(&ctx, u32::from(handler)) };

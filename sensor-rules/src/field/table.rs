@@ -334,4 +334,10 @@ super::fields! {
     K8smetaRcUid "k8smeta.rc.uid" Text [] None "replication controller: UID";
     K8smetaRcLabel "k8smeta.rc.label" Text [] Required(Name) "replication controller: one label";
     K8smetaRcLabels "k8smeta.rc.labels" Text [List] None "replication controller: all labels";
+    // Our own: how sure the event is. Falco knows none of these.
+    EvtTruncated "evt.truncated" Bool [Own] None "something of the event is known to be cut, unreadable or unresolved";
+    EvtIncomplete "evt.incomplete" Text [Own] None "what that is, as field: reason; no value when nothing is";
+    PathMismatch "path.mismatch" Bool [Own] None "the caller's name is not the file's: links, dots, or a race; a relative name is compared with the end of the path";
+    PathUnresolved "path.unresolved" Bool [Own] None "the path is only the caller's word: the kernel has not resolved it";
+    ProcKey "proc.key" Text [Own] None "stable id of the process, tgid:start in ns after boot; never reused before a restart";
 }

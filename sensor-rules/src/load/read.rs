@@ -22,10 +22,11 @@ mod rule;
 mod version;
 
 use overrides::Overrides;
+pub(crate) use rule::{APPENDABLE, REPLACEABLE};
 
-const LIST_KEYS: &[&str] = &["list", "items", "append", "override"];
-const MACRO_KEYS: &[&str] = &["macro", "condition", "append", "override"];
-const RULE_KEYS: &[&str] = &[
+pub(crate) const LIST_KEYS: &[&str] = &["list", "items", "append", "override"];
+pub(crate) const MACRO_KEYS: &[&str] = &["macro", "condition", "append", "override"];
+pub(crate) const RULE_KEYS: &[&str] = &[
     "rule",
     "condition",
     "output",

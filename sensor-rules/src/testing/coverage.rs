@@ -26,6 +26,8 @@ pub struct Coverage {
 struct Seen {
     holding: bool,
     failing: bool,
+    /// It failed, and every other demand of the rule held: without it, the rule would have matched.
+    deciding: bool,
 }
 
 impl Coverage {
@@ -46,10 +48,19 @@ impl Coverage {
         } else {
             &mut self.near_misses
         }) += 1;
-        for (seen, truth) in self.seen.iter_mut().zip(self.dissection.judge(event, scratch)) {
+        let truths = self.dissection.judge(event, scratch);
+        let mut failing_demands = Vec::new();
+        let parts = self.dissection.parts().iter().zip(truths).enumerate();
+        for ((at, (part, truth)), seen) in parts.zip(&mut self.seen) {
             let holds = truth == Truth::True;
             seen.holding |= holds;
             seen.failing |= !holds;
+            if part.is_conjunct && !holds {
+                failing_demands.push(at);
+            }
+        }
+        if let [only] = failing_demands[..] {
+            self.seen[only].deciding = true;
         }
     }
 
@@ -67,6 +78,11 @@ impl Coverage {
     /// The parts that were never false in a case, although some event could make them so.
     pub fn never_false(&self) -> impl Iterator<Item = &Part> {
         self.parts_where(|part, seen| !seen.failing && !part.is_fixed)
+    }
+
+    /// The parts that must all hold, of which no case shows that: none fails because of this part alone.
+    pub fn never_deciding(&self) -> impl Iterator<Item = &Part> {
+        self.parts_where(|part, seen| part.is_conjunct && !part.is_fixed && !seen.deciding)
     }
 
     /// How many of the parts were both true and false, or cannot be.

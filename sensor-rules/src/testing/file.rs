@@ -78,32 +78,70 @@ struct RawCase {
     expect: Vec<String>,
 }
 
+/// An event that stands alone, with the keys that it has in a test file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEvent {
+    event: Spanned<Fields>,
+    #[serde(default)]
+    ancestors: Vec<Fields>,
+    #[serde(default)]
+    incomplete: Vec<String>,
+}
+
+/// Reads one event in YAML or JSON: `event`, and where they are wanted `ancestors` and `incomplete`, as in a test file.
+/// The file's name is only used to talk about it.
+///
+/// # Errors
+/// The first thing that is wrong with it, with its place.
+pub fn parse_event(name: &str, content: &[u8], catalogue: &Catalogue) -> Result<TableEvent, TestFileError> {
+    let raw: RawEvent = read(name, content)?;
+    let group = RawGroup {
+        rule: String::new(),
+        event: raw.event.value,
+        ancestors: raw.ancestors,
+        cases: Vec::new(),
+    };
+    let case = RawCase {
+        name: Spanned::new(String::new(), raw.event.referenced, raw.event.defined),
+        change: Fields::new(),
+        ancestors: None,
+        incomplete: raw.incomplete,
+        expect: Vec::new(),
+    };
+    event(&group, &case, catalogue).map_err(|(place, message)| fault(name, Some(place), message))
+}
+
+fn fault(name: &str, location: Option<Location>, message: String) -> TestFileError {
+    TestFileError {
+        file: name.to_owned(),
+        line: location.map_or(1, |location| location.line()),
+        column: location.map_or(1, |location| location.column()),
+        message,
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(name: &str, content: &[u8]) -> Result<T, TestFileError> {
+    if content.len() > TEST_FILE_BYTES_MAX {
+        let message = format!("the file is larger than {TEST_FILE_BYTES_MAX} bytes; split it");
+        return Err(fault(name, None, message));
+    }
+    let text = std::str::from_utf8(content).map_err(|bad| fault(name, None, format!("not UTF-8: {bad}")))?;
+    serde_saphyr::from_str(text).map_err(|bad| fault(name, bad.location(), first_line(&bad)))
+}
+
 impl TestFile {
     /// Reads a test file, whose name is only used to talk about it.
     ///
     /// # Errors
     /// The first thing that is wrong with it, with its place.
     pub fn parse(name: &str, content: &[u8], catalogue: &Catalogue) -> Result<Self, TestFileError> {
-        let error = |location: Option<Location>, message: String| TestFileError {
-            file: name.to_owned(),
-            line: location.map_or(1, |location| location.line()),
-            column: location.map_or(1, |location| location.column()),
-            message,
-        };
-        if content.len() > TEST_FILE_BYTES_MAX {
-            return Err(error(
-                None,
-                format!("the file is larger than {TEST_FILE_BYTES_MAX} bytes; split it"),
-            ));
-        }
-        let text = std::str::from_utf8(content).map_err(|bad| error(None, format!("not UTF-8: {bad}")))?;
-        let groups: Vec<RawGroup> =
-            serde_saphyr::from_str(text).map_err(|bad| error(bad.location(), first_line(&bad)))?;
+        let groups: Vec<RawGroup> = read(name, content)?;
         let mut cases = Vec::new();
         for group in &groups {
             for case in &group.cases {
-                let event =
-                    event(group, case, catalogue).map_err(|(place, message)| error(Some(place), message))?;
+                let event = event(group, case, catalogue)
+                    .map_err(|(place, message)| fault(name, Some(place), message))?;
                 let mut expected = case.expect.clone();
                 expected.sort_unstable();
                 cases.push(Case {

@@ -1,3 +1,5 @@
+use std::fmt::Write;
+
 use super::*;
 use crate::engine::RuleMatching;
 use crate::event::Event;
@@ -66,6 +68,7 @@ fn cases_pass_and_cover() {
     let texts = |parts: Vec<&Part>| parts.iter().map(|part| part.text.clone()).collect::<Vec<_>>();
     assert_eq!(texts(outer.never_true().collect()), ["proc.tty > 0"]);
     assert_eq!(texts(outer.never_false().collect()), ["evt.type = connect"]);
+    assert_eq!(texts(outer.never_deciding().collect()), ["evt.type = connect"]);
     let conjuncts: Vec<_> = outer.parts().iter().filter(|part| part.is_conjunct).collect();
     assert_eq!(texts(conjuncts), ["evt.type = connect", "fd.ip = 1.2.3.4", "or"]);
 }
@@ -131,6 +134,29 @@ fn faults_have_their_place() {
 }
 
 #[test]
+fn hostile_files_are_errors() {
+    let mut bomb = "- &a0 [x]\n".to_owned();
+    for level in 1..40 {
+        let below = level - 1;
+        writeln!(bomb, "- &a{level} [*a{below}, *a{below}]").unwrap();
+    }
+    let deep = "[".repeat(100_000);
+    for text in [
+        "\0",
+        "x",
+        "- x",
+        "rule: x",
+        &bomb,
+        &deep,
+        "- {rule: R, cases: [], cases: []}",
+    ] {
+        let shown: String = text.chars().take(20).collect();
+        assert!(parse(text).is_err(), "{shown:?}");
+    }
+    assert!(TestFile::parse("x", b"\xff", &Catalogue::new()).is_err());
+}
+
+#[test]
 fn values_follow_from_others() {
     let text = "- {rule: R, event: {evt.type: connect, proc.pname: sh, proc.name: '7', fd.rip: '::1'}, cases: [{name: n, expect: []}]}";
     let event = parse(text).unwrap().cases.remove(0).event;
@@ -150,4 +176,28 @@ fn values_follow_from_others() {
     );
     assert_eq!(show(FieldRef::plain(Field::FdSip)), Some("Ip(::1)".to_owned()));
     assert_eq!(show(FieldRef::indexed(Field::ProcAname, 2)), None);
+}
+
+#[test]
+fn an_event_stands_alone_in_yaml_and_in_json() {
+    let catalogue = Catalogue::new();
+    let yaml =
+        "event: {evt.type: connect, fd.sport: 22}\nancestors: [{proc.name: sh}]\nincomplete: [fd.name]\n";
+    let json = r#"{"event": {"evt.type": "connect", "fd.sport": 22}, "ancestors": [{"proc.name": "sh"}], "incomplete": ["fd.name"]}"#;
+    for text in [yaml, json] {
+        let event = parse_event("e", text.as_bytes(), &catalogue).unwrap();
+        let port = FieldRef::plain(Field::FdSport);
+        assert_eq!(
+            format!("{:?}", event.value(&port, &mut Vec::new())),
+            "Some(Uint(22))"
+        );
+        assert_eq!(event.ancestor_count(), 1);
+        assert!(event.is_incomplete(&FieldRef::plain(Field::FdName)));
+    }
+    let error = parse_event("e.yaml", b"event: {evt.type: connect, fd.sport: x}", &catalogue).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "e.yaml:1:38: `x` is no value for `fd.sport`, which is of type PORT"
+    );
+    assert!(parse_event("e.yaml", b"evnt: {}", &catalogue).is_err());
 }

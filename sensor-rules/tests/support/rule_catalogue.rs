@@ -11,7 +11,7 @@ const HEAD: &str = "\
 # Our rules
 
 What `sensor` detects with the rules that come with it. They lie in `rules/`, one folder a topic, and are written in the
-Falco language. `rules/macros.yaml` is loaded first.
+Falco language. Files are read in the order of their names, which puts `rules/00-macros.yaml` first.
 
 One event may match several rules. Within `rules/` worse rules come first as far as their tests show, but only
 `rule_matching: all` reports everything.

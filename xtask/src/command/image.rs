@@ -38,8 +38,7 @@ impl Image {
     pub(super) fn run(&self, repo: &Repo) -> Result<()> {
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => bail!("no image for {other}: the agent supports x86_64 and aarch64"),
+            other => bail!("no image for {other}: the agent's programs are for x86_64"),
         };
         setup::ensure(repo, Need::Build)?;
         let program = build_static(repo)?;
@@ -88,7 +87,8 @@ fn build_static(repo: &Repo) -> Result<PathBuf> {
     let mut cargo = repo.cargo("build");
     cargo
         .args([
-            "--release",
+            "--profile",
+            "dist",
             "--package",
             "sensor-agent",
             "--bin",
@@ -96,10 +96,9 @@ fn build_static(repo: &Repo) -> Result<PathBuf> {
             "--target",
             &target,
         ])
-        .env(rustflags, "-Ctarget-feature=+crt-static")
-        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
+        .env(rustflags, "-Ctarget-feature=+crt-static");
     step::loud("building the agent, linked statically", &mut cargo)?;
-    Ok(repo.target(&target).join("release/sensor"))
+    Ok(repo.target(&target).join("dist/sensor"))
 }
 
 /// The image's files by their path.
@@ -114,13 +113,7 @@ fn content(repo: &Repo, program: &Path) -> Result<BTreeMap<String, File>> {
     add(&repo.path("deploy/sensor.yaml"), CONFIG.to_owned(), false)?;
     let folder = repo.path("rules");
     for file in rules::files(&folder)? {
-        // The agent reads one folder, not those in it: the topic becomes a part of the name.
-        let name = file
-            .strip_prefix(&folder)
-            .unwrap_or(&file)
-            .display()
-            .to_string()
-            .replace('/', "-");
+        let name = file.strip_prefix(&folder).unwrap_or(&file).display().to_string();
         add(&file, format!("{RULES}/{name}"), false)?;
     }
     Ok(files)

@@ -6,7 +6,6 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::repo::Repo;
-use crate::rules;
 
 use super::build::{self, Profile};
 use super::harness;
@@ -14,7 +13,7 @@ use super::setup::{self, Need};
 
 /// Build the agent and run it, as root, with the rules of this tree.
 ///
-/// Stop it with Ctrl-C. Example: `cargo xtask run -- --config my.yaml`; see `sensor run --help`.
+/// Stop it with Ctrl-C. Example: `cargo xtask run -- --rules my-rules.yaml`; see `sensor run --help`.
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// Arguments of `sensor run`
@@ -26,15 +25,10 @@ impl Run {
     pub(super) fn run(&self, repo: &Repo) -> Result<()> {
         setup::ensure(repo, Need::Build)?;
         build::agent(repo, Profile::Release)?;
-        let rules = rules::files(&repo.path("rules"))?;
-        let rules: Vec<_> = rules.iter().map(|path| path.display().to_string()).collect();
+        let rules = format!("rules.files={}", repo.path("rules").display());
         let mut command = harness::as_root(repo, &repo.sensor())?;
-        // Before the user's own flags, so that theirs win.
-        command
-            .arg("run")
-            .arg("--set")
-            .arg(format!("rules.files={}", rules.join(",")))
-            .args(&self.args);
+        // As a setting, because a `--rules` of the user's replaces it.
+        command.args(["run", "--set", &rules]).args(&self.args);
         // In place of this program, so that Ctrl-C and the exit status are the agent's own.
         Err(command.exec()).context("cannot start the agent")
     }

@@ -10,7 +10,10 @@ struct Builder {
 
 impl Builder {
     fn new() -> Self {
-        Self { strings: vec![0], ..Self::default() }
+        Self {
+            strings: vec![0],
+            ..Self::default()
+        }
     }
 
     fn name(&mut self, name: &str) -> u32 {
@@ -41,7 +44,14 @@ impl Builder {
     }
 
     /// Members are (name, type, offset in bits); `wide` makes the first a bit field of three bits.
-    fn composite(&mut self, kind: u32, name: &str, size: u32, members: &[(&str, u32, u32)], wide: bool) -> u32 {
+    fn composite(
+        &mut self,
+        kind: u32,
+        name: &str,
+        size: u32,
+        members: &[(&str, u32, u32)],
+        wide: bool,
+    ) -> u32 {
         let mut words = Vec::new();
         for (index, (member, of, bits)) in members.iter().enumerate() {
             let width = if wide && index == 0 { 3 << 24 } else { 0 };
@@ -56,7 +66,8 @@ impl Builder {
     }
 
     fn bytes(self) -> Vec<u8> {
-        let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
+        let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap();
+        let (types, strings) = (len(&self.types), len(&self.strings));
         let mut bytes = Vec::new();
         bytes.extend_from_slice(&0xeb9f_u16.to_ne_bytes());
         bytes.extend_from_slice(&[1, 0]);
@@ -95,7 +106,11 @@ fn members_are_found_directly_through_anonymous_ones_and_along_paths() {
         ("nothing", "name", None),
     ];
     for (structure, member, expected) in cases {
-        assert_eq!(btf.offset_of(structure, member).unwrap(), expected, "{structure}.{member}");
+        assert_eq!(
+            btf.offset_of(structure, member).unwrap(),
+            expected,
+            "{structure}.{member}"
+        );
     }
     assert_eq!(btf.size_of("net").unwrap(), Some(32));
 }
@@ -108,7 +123,10 @@ fn a_name_with_two_answers_is_refused_and_with_one_is_not() {
     builder.structure("twin", 16, &[("same", int, 0), ("other", int, 64)]);
     let btf = builder.parse();
     assert_eq!(btf.offset_of("twin", "same").unwrap(), Some(0));
-    assert!(matches!(btf.offset_of("twin", "other"), Err(BtfError::Ambiguous { .. })));
+    assert!(matches!(
+        btf.offset_of("twin", "other"),
+        Err(BtfError::Ambiguous { .. })
+    ));
     assert!(matches!(btf.size_of("twin"), Err(BtfError::Ambiguous { .. })));
 }
 
@@ -116,7 +134,13 @@ fn a_name_with_two_answers_is_refused_and_with_one_is_not() {
 fn a_bit_field_has_no_offset_in_bytes() {
     let mut builder = Builder::new();
     let int = builder.int();
-    builder.composite(kind::STRUCT, "bits", 8, &[("narrow", int, 0), ("wide", int, 32)], true);
+    builder.composite(
+        kind::STRUCT,
+        "bits",
+        8,
+        &[("narrow", int, 0), ("wide", int, 32)],
+        true,
+    );
     let btf = builder.parse();
     assert_eq!(btf.offset_of("bits", "narrow").unwrap(), None);
     assert_eq!(btf.offset_of("bits", "wide").unwrap(), Some(4));
@@ -128,7 +152,10 @@ fn enumerators_have_values() {
     let memory = builder.name("memory_cgrp_id");
     builder.add("cgroup_subsys_id", kind::ENUM << 24 | 1, 4, &[memory, 4]);
     let btf = builder.parse();
-    assert_eq!(btf.enum_value("cgroup_subsys_id", "memory_cgrp_id").unwrap(), Some(4));
+    assert_eq!(
+        btf.enum_value("cgroup_subsys_id", "memory_cgrp_id").unwrap(),
+        Some(4)
+    );
     assert_eq!(btf.enum_value("cgroup_subsys_id", "pids_cgrp_id").unwrap(), None);
 }
 

@@ -121,13 +121,13 @@ fn breaker_forgets_after_its_window() {
     guards
         .admit(hook, Mode::Act, &detection("a", 9, None), now)
         .unwrap();
-    let later = now + Duration::from_secs(300);
+    let later = now + Duration::from_mins(5);
     guards
         .admit(hook, Mode::Act, &detection("a", 10, None), later)
         .unwrap();
     // One container is one target, whatever its processes.
     for pid in 20..30 {
-        let later = later + Duration::from_secs(300);
+        let later = later + Duration::from_mins(5);
         guards
             .admit(hook, Mode::Act, &detection("a", pid, Some("c1")), later)
             .unwrap();

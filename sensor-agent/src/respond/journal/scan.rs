@@ -61,19 +61,19 @@ pub(super) fn scan(mut journal: impl BufRead) -> io::Result<Scan> {
         found.records += 1;
         found.whole_bytes += read;
         match follow(&found, &line) {
-            Ok(link) => {
+            Ok(next) => {
                 if found.records == 1 {
-                    found.first_seq = link.seq;
-                    found.first_prev = Some(link.prev);
+                    found.first_seq = next.seq;
+                    found.first_prev = Some(next.prev);
                 }
-                found.next_seq = link.seq.saturating_add(1);
-                if let Some(run) = link.run {
-                    match link.kind.as_str() {
+                found.next_seq = next.seq.saturating_add(1);
+                if let Some(run) = next.run {
+                    match next.kind.as_str() {
                         "intent" if unfinished.len() < UNFINISHED_MAX => drop(unfinished.insert(run)),
                         "outcome" => drop(unfinished.remove(&run)),
                         _ => {}
                     }
-                } else if link.kind == "opened" {
+                } else if next.kind == "opened" {
                     // That line names the runs that were unfinished then.
                     unfinished.clear();
                 }
@@ -91,18 +91,18 @@ pub(super) fn scan(mut journal: impl BufRead) -> io::Result<Scan> {
 
 /// Whether `line` follows what was `found` so far.
 fn follow(found: &Scan, line: &[u8]) -> Result<Link, String> {
-    let link: Link = serde_json::from_slice(line).map_err(|error| format!("is not a record: {error}"))?;
+    let next: Link = serde_json::from_slice(line).map_err(|error| format!("is not a record: {error}"))?;
     let first = found.records == 1;
     // A file that follows a full one starts with a line that says so: the earlier lines are not missing.
-    let may_continue = first && link.kind == "continued";
-    if !may_continue && link.prev != found.head.to_string() {
+    let may_continue = first && next.kind == "continued";
+    if !may_continue && next.prev != found.head.to_string() {
         return Err("does not carry the hash of the line before it".into());
     }
-    if !may_continue && link.seq != found.next_seq {
+    if !may_continue && next.seq != found.next_seq {
         return Err(format!(
             "has number {} where {} was due",
-            link.seq, found.next_seq
+            next.seq, found.next_seq
         ));
     }
-    Ok(link)
+    Ok(next)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Entry, Journal, JournalError, Run, verify};
 
 const RUN: Run<'static> = Run {
-    run: "r0",
+    id: "r0",
     hook: "h",
     detection: "d",
     rule: "R",
@@ -27,8 +27,8 @@ fn written(folder: &Path) -> PathBuf {
     let path = folder.join("below/journal");
     let (mut journal, recovery) = Journal::open(&path, 1 << 20).unwrap();
     assert!(recovery.is_clean());
-    for run in ["r1", "r2", "r3"] {
-        let run = Run { run, ..RUN };
+    for id in ["r1", "r2", "r3"] {
+        let run = Run { id, ..RUN };
         journal.append(&Entry::Intent(run)).unwrap();
         journal.append(&outcome(run)).unwrap();
     }
@@ -58,7 +58,7 @@ fn every_kind_of_tampering_is_seen() {
     let path = written(folder.path());
     let text = String::from_utf8(read(&path).unwrap()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    let join = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let join = |lines: &[&str]| lines.iter().flat_map(|line| [line, "\n"]).collect::<String>();
     let without = |at: usize| join(&[&lines[..at], &lines[at + 1..]].concat());
     let swapped = {
         let mut lines = lines.clone();

@@ -4,8 +4,8 @@ use sensor_proto::v1::{Detection, Priority};
 
 use super::super::config::{BindingConfig, RespondConfig};
 use super::super::pattern::Pattern;
-use super::super::short_name;
 use super::{Errors, suggest};
+use crate::sink::{parse_priority, priority_name};
 
 /// A checked binding.
 #[derive(Debug)]
@@ -98,38 +98,33 @@ fn check_hooks(
     }
     let mut places = Vec::new();
     for (at, name) in binding.hooks.iter().enumerate() {
-        match config.hooks.iter().position(|hook| hook.name == *name) {
-            Some(place) => places.push(place),
-            None => {
-                let known = config.hooks.iter().map(|hook| hook.name.as_str());
-                let help = suggest(name, known, "name a hook of `respond.hooks`");
-                errors.add(
-                    format!("{path}.hooks[{at}]"),
-                    format!("there is no hook `{name}`"),
-                    help,
-                );
-            }
+        if let Some(place) = config.hooks.iter().position(|hook| hook.name == *name) {
+            places.push(place);
+        } else {
+            let known = config.hooks.iter().map(|hook| hook.name.as_str());
+            let help = suggest(name, known, "name a hook of `respond.hooks`");
+            errors.add(
+                format!("{path}.hooks[{at}]"),
+                format!("there is no hook `{name}`"),
+                help,
+            );
         }
     }
     places
 }
 
 fn check_priority(path: &str, name: &str, errors: &mut Errors) -> Option<Priority> {
-    let lower = name.to_ascii_lowercase();
-    let lower = if lower == "info" { "informational" } else { &lower };
-    let known: Vec<(String, Priority)> = (Priority::Emergency as i32..=Priority::Debug as i32)
-        .filter_map(|number| Priority::try_from(number).ok())
-        .map(|priority| (short_name(priority.as_str_name()), priority))
-        .collect();
-    let found = known
-        .iter()
-        .find(|(known, _)| known == lower)
-        .map(|(_, priority)| *priority);
+    let found = parse_priority(name);
     if found.is_none() {
+        let known: Vec<String> = (Priority::Emergency as i32..=Priority::Debug as i32)
+            .filter_map(|number| Priority::try_from(number).ok())
+            .map(|priority| priority_name(priority).to_ascii_lowercase())
+            .collect();
+        let otherwise = format!("give one of {}", known.join(", "));
         let help = suggest(
-            lower,
-            known.iter().map(|(known, _)| known.as_str()),
-            "give one of Falco's priorities",
+            &name.to_ascii_lowercase(),
+            known.iter().map(String::as_str),
+            &otherwise,
         );
         errors.add(path, format!("there is no priority `{name}`"), help);
     }

@@ -10,7 +10,8 @@ fn config(yaml: &str) -> RespondConfig {
 /// The errors of `yaml`, one a line.
 fn errors(yaml: &str) -> String {
     let errors = Policy::new(&config(yaml)).unwrap_err();
-    errors.iter().map(|error| format!("{error}\n")).collect()
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n") + "\n"
 }
 
 #[test]
@@ -59,7 +60,7 @@ bindings:
   - {rule: a, hooks: [kill], min_priority: criticl}
 ",
     );
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         respond.journal: `response.jsonl` is not an absolute path without `..`; start it with `/`
         respond.limits.queue_max: 0 is out of range; give a number from 1 to 65536
         respond.protected.containers[0]: `abc` is too short to name one container; give at least 12 characters of the id, or `host`
@@ -82,7 +83,7 @@ bindings:
         respond.bindings[2].hooks: a binding names no hook; list at least one name from `respond.hooks`
         respond.bindings[2]: a binding has neither `rule` nor `tag`; add `rule: <name>` or `tag: <tag>`
         respond.bindings[3].min_priority: there is no priority `criticl`; did you mean `critical`?
-    "#]]
+    "]]
     .assert_eq(&found.replace(&std::env::current_exe().unwrap().display().to_string(), "<this test>"));
 }
 

@@ -31,8 +31,7 @@ impl Metadata {
         for name in xattr_names(file) {
             let mut value = vec![0; XATTR_BYTES_MAX];
             if let Ok(len) = fgetxattr(file, name.as_str(), &mut value) {
-                let value = value[..len].iter().map(|byte| format!("{byte:02x}")).collect();
-                xattrs.insert(name, value);
+                xattrs.insert(name, hex(&value[..len]));
             }
         }
         Ok(Self {
@@ -93,6 +92,15 @@ fn xattr_names(file: impl AsFd) -> Vec<String> {
     names
         .filter_map(|name| String::from_utf8(name.to_vec()).ok())
         .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn unhex(text: &str) -> Vec<u8> {

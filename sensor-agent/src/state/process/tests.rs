@@ -25,15 +25,32 @@ fn process(own: ProcessKey, parent: Option<ProcessKey>) -> Process {
 }
 
 fn exec(own: ProcessKey, time_ns: u64, argv: &[u8]) -> (record::Header, record::Exec, Vec<u8>) {
-    let mut header = record::Header { tgid: own.tgid, start_time_ns: own.start_time_ns, time_ns, kind: Kind::Exec as u8, ..Default::default() };
+    let mut header = record::Header {
+        tgid: own.tgid,
+        start_time_ns: own.start_time_ns,
+        time_ns,
+        kind: Kind::Exec as u8,
+        ..Default::default()
+    };
     header.comm[..3].copy_from_slice(b"cat");
     (header, record::Exec::default(), argv.to_vec())
 }
 
 fn apply_exec(table: &mut Processes, own: ProcessKey, time_ns: u64, argv: &[u8]) {
     let (header, fixed, argv) = exec(own, time_ns, argv);
-    let body = Exec { fixed, path: b"/bin/cat", filename: b"cat", interpreter: b"", argv: &argv, cwd: b"/", cgroup: b"/" };
-    let event = Event { header, body: Body::Exec(body.clone()) };
+    let body = Exec {
+        fixed,
+        path: b"/bin/cat",
+        filename: b"cat",
+        interpreter: b"",
+        argv: &argv,
+        cwd: b"/",
+        cgroup: b"/",
+    };
+    let event = Event {
+        header,
+        body: Body::Exec(body.clone()),
+    };
     table.exec(&event, &body, Arc::new(Cgroup::new(1, b"/")));
 }
 
@@ -45,7 +62,10 @@ fn an_event_is_told_with_the_program_that_ran_when_it_happened() {
     apply_exec(&mut table, own, 200, b"first\0");
     apply_exec(&mut table, own, 300, b"second\0a b\0");
     let at = |time_ns| table.image_at(own, time_ns).unwrap().cmdline.clone();
-    assert_eq!((&*at(150), &*at(250), &*at(900)), (&b""[..], &b"cat"[..], &b"cat a b"[..]));
+    assert_eq!(
+        (&*at(150), &*at(250), &*at(900)),
+        (&b""[..], &b"cat"[..], &b"cat a b"[..])
+    );
 }
 
 #[test]
@@ -94,7 +114,10 @@ fn lineage_survives_parents_that_end_first_and_is_forgotten_with_the_last_child(
     table.exit(keys[1], 10);
     table.exit(keys[2], 20);
     table.sweep(50 * SECOND_NS);
-    let lineage: Vec<_> = table.ancestors(table.get(keys[3]).unwrap()).map(|ancestor| ancestor.key.tgid).collect();
+    let lineage: Vec<_> = table
+        .ancestors(table.get(keys[3]).unwrap())
+        .map(|ancestor| ancestor.key.tgid)
+        .collect();
     assert_eq!(lineage, [3, 2, 1]);
     table.exit(keys[3], 60 * SECOND_NS);
     table.sweep(60 * SECOND_NS);
@@ -110,7 +133,10 @@ fn a_process_that_names_itself_as_its_parent_has_an_end() {
     assert!(table.ancestors(table.get(key(1, 1)).unwrap()).count() <= 1);
     table.insert(process(key(2, 2), Some(key(3, 3))), 0);
     table.insert(process(key(3, 3), Some(key(2, 2))), 0);
-    assert_eq!(table.ancestors(table.get(key(2, 2)).unwrap()).count(), ANCESTORS_MAX as usize);
+    assert_eq!(
+        table.ancestors(table.get(key(2, 2)).unwrap()).count(),
+        ANCESTORS_MAX as usize
+    );
 }
 
 #[test]

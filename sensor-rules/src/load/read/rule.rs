@@ -9,9 +9,9 @@ use crate::load::item::{Order, RuleItem, RuleUpdate};
 use crate::load::result::{LoadError, WarningCode};
 use crate::load::yaml::{Kind, Node};
 
-const APPENDABLE: &[&str] = &["condition", "output", "desc", "tags", "exceptions"];
+pub(crate) const APPENDABLE: &[&str] = &["condition", "output", "desc", "tags", "exceptions"];
 /// In the order in which Falco looks for keys that are left over.
-const REPLACEABLE: &[&str] = &[
+pub(crate) const REPLACEABLE: &[&str] = &[
     "capture",
     "capture_duration",
     "condition",

@@ -1,0 +1,278 @@
+//! The agent's parts, put together in the order of the flow and taken apart in the reverse order.
+
+use std::{sync::Arc, time::Duration};
+
+use prometheus_client::metrics::counter::Counter;
+use sensor_common::syscall::Call;
+use sensor_rules::engine::RuleSet;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{
+    Prepared, RunError,
+    answer::{self, Answering},
+    own_tgid,
+    reader::Reader,
+};
+use crate::{
+    clock::{self, Clock},
+    config::Config,
+    detection,
+    hub::{Hub, HubLimits},
+    kernel::{
+        attach::{Probes, Readers},
+        fields::MissingField,
+        load::LoadOptions,
+    },
+    metrics::Metrics,
+    pipeline::{self, Pipeline},
+    serve::{self, Server},
+    sink::{
+        Encoder, Format,
+        writer::{Sinks, Target},
+    },
+    state::{State, StateLimits, seed},
+    stats::Stats,
+    status::Live,
+    view::{Context, EventTypes},
+};
+
+/// How long readers of detections may take to read what is left when the agent stops.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// How long running hooks may go on when the agent stops.
+const HOOKS: Duration = Duration::from_secs(5);
+
+/// Runs until a signal says stop.
+pub(super) async fn run(prepared: Prepared, start_ns: u64) -> Result<(), RunError> {
+    let mut signals = Signals::listen()?;
+    let types = EventTypes::new().map_err(anyhow::Error::from)?;
+    let (mut probes, readers) = Probes::load(&load_options(&prepared.config)?)?;
+    let outputs = Outputs::start(&prepared.config)?;
+
+    // Attached before what runs already is read, so that nothing falls between.
+    probes.attach_lifecycle()?;
+    let limits = state_limits(&prepared.config);
+    let mut state = State::new(limits);
+    let seeded = seed::from_proc(&mut state);
+    tracing::info!(processes = seeded, "the processes that run already are known");
+    probes.set_calls(&calls(&prepared.rules.set, &types))?;
+
+    let hostname = Arc::clone(&outputs.hostname);
+    let context = Context {
+        types,
+        clock: Clock::now(),
+        hostname,
+        start_ns,
+    };
+    let (server, mut reader) = watch(prepared, outputs.as_ref(), &probes, readers, state, context).await?;
+    server.set_ready(true).await;
+    tracing::info!(start_ms = (clock::boot_ns() - start_ns) / 1_000_000, "ready");
+
+    signals.wait(&mut reader, &outputs.sinks).await;
+    tracing::info!("stopping");
+    if let Err(error) = probes.detach() {
+        tracing::error!(%error, "the programs could not be detached; the kernel detaches them when the agent ends");
+    }
+    let read = reader.finish().await;
+    outputs.finish(server).await;
+    read
+}
+
+/// Where detections go.
+struct Outputs {
+    hostname: Arc<str>,
+    metrics: Arc<Metrics>,
+    hub: Arc<Hub>,
+    sinks: Sinks,
+    answering: Answering,
+}
+
+impl Outputs {
+    fn start(config: &Config) -> Result<Self, RunError> {
+        let metrics = Metrics::new();
+        let hub = Hub::new(hub_limits(config), metrics.subscribers.clone());
+        metrics.set_hub(&hub);
+        let hostname: Arc<str> = config.hostname.clone().unwrap_or_else(hostname).into();
+        let mut sinks = Sinks::default();
+        let mut sink = |target, format: Format, colour| {
+            let encoder = Encoder::new(format, colour, &*hostname);
+            sinks
+                .start(&hub, target, encoder, metrics.sinks.clone())
+                .map_err(anyhow::Error::from)
+        };
+        if config.stdout.enabled {
+            let colour = crate::cli::may_colour(&std::io::stdout());
+            sink(Target::Stdout, config.stdout.format, colour)?;
+        }
+        if config.file.enabled {
+            sink(Target::File(config.file.path.clone()), config.file.format, false)?;
+        }
+        let answering =
+            answer::start(&config.respond, &hub, &metrics, &hostname).map_err(RunError::Respond)?;
+        Ok(Self {
+            hostname,
+            metrics,
+            hub,
+            sinks,
+            answering,
+        })
+    }
+
+    /// What the pipeline and the server need of the outputs.
+    fn as_ref(&self) -> (&Arc<Metrics>, &Arc<Hub>) {
+        (&self.metrics, &self.hub)
+    }
+
+    /// Hands out what is left: hooks first, since what they do is told on the stream.
+    async fn finish(self, server: Server) {
+        self.answering.stop(HOOKS).await;
+        server.shutdown(FLUSH).await;
+        let sinks = self.sinks;
+        let unfinished = tokio::task::spawn_blocking(move || sinks.finish(FLUSH))
+            .await
+            .unwrap_or_default();
+        for sink in unfinished {
+            tracing::error!(sink, "detections were not written in time and are lost");
+        }
+    }
+}
+
+/// Starts the server and the reader: from here on events are matched.
+async fn watch(
+    prepared: Prepared,
+    (metrics, hub): (&Arc<Metrics>, &Arc<Hub>),
+    probes: &Probes,
+    readers: Readers,
+    known: State,
+    context: Context,
+) -> Result<(Server, Reader), RunError> {
+    let Prepared { config, rules } = prepared;
+    let limits = state_limits(&config);
+    let stats = Arc::new(Stats::default());
+    let counters = Arc::new(readers.counters);
+    let rule_counters = rule_counters(&rules.set, metrics);
+    let names = rules.set.rules().iter().map(|rule| rule.name.to_string());
+    let live = Arc::new(Live {
+        stats: Arc::clone(&stats),
+        counters: Arc::clone(&counters),
+        hooks: probes.hooks(),
+        degraded: probes.missing_fields().iter().map(lacks).collect(),
+        hostname: Arc::clone(&context.hostname),
+        start_epoch_ns: context.clock.epoch_ns(context.start_ns),
+        rule_files: rules.files,
+        rules: names.zip(rule_counters.iter().cloned()).collect(),
+        rules_defined: rules.defined,
+        tables_max: (limits.processes_max as u64, limits.cgroups_max as u64),
+    });
+    metrics.set_live_source(Arc::clone(&live) as _);
+    let parts = serve::Parts {
+        hub: Arc::clone(hub),
+        status: live,
+        metrics: Arc::clone(metrics),
+    };
+    let server = Server::start(&config.grpc, &config.metrics, parts).await?;
+    let pipeline = Pipeline::new(pipeline::Parts {
+        state: known,
+        rules: Arc::new(rules.set),
+        context,
+        hub: Arc::clone(hub),
+        stats: Arc::clone(&stats),
+        rule_counters,
+        counters,
+    });
+    let reader = Reader::start(readers.lifecycle, readers.activity, pipeline, stats)?;
+    Ok((server, reader))
+}
+
+/// One counter a rule, in the rules' order.
+fn rule_counters(rules: &RuleSet, metrics: &Metrics) -> Vec<Counter> {
+    let counter = |rule: &sensor_rules::engine::Rule| {
+        metrics
+            .detections
+            .of_rule(&rule.name, detection::priority(rule.priority))
+    };
+    rules.rules().iter().map(counter).collect()
+}
+
+/// The signals that the agent answers.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reopen: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, RunError> {
+        let listen = |kind| signal(kind).map_err(anyhow::Error::from);
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            reopen: listen(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// Waits for the signal to stop, or for the reader to end by itself.
+    async fn wait(&mut self, reader: &mut Reader, sinks: &Sinks) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.reopen.recv() => sinks.reopen(),
+                _ = &mut reader.ended => return,
+            }
+        }
+    }
+}
+
+fn load_options(config: &Config) -> Result<LoadOptions, RunError> {
+    Ok(LoadOptions {
+        btf: config.kernel.btf.clone(),
+        lifecycle_ring_bytes: config.kernel.lifecycle_ring_bytes,
+        activity_ring_bytes: config.kernel.activity_ring_bytes,
+        drop_failed: config.kernel.drop_failed_exit,
+        agent_tgid: own_tgid()?,
+    })
+}
+
+fn state_limits(config: &Config) -> StateLimits {
+    StateLimits {
+        processes_max: config.state.processes_max as usize,
+        exited_keep_ns: u64::from(config.state.exited_keep_s) * 1_000_000_000,
+        cgroups_max: config.state.containers_max as usize,
+    }
+}
+
+fn hub_limits(config: &Config) -> HubLimits {
+    HubLimits {
+        queue_items_max: std::num::NonZeroUsize::new(config.grpc.queue_items_max as usize)
+            .unwrap_or(std::num::NonZeroUsize::MIN),
+        subscribers_max: config.grpc.subscribers_max as usize,
+    }
+}
+
+/// The system calls whose events a rule can match.
+fn calls(rules: &RuleSet, types: &EventTypes) -> Vec<Call> {
+    let wanted = rules.event_types();
+    Call::ALL
+        .into_iter()
+        .filter(|call| {
+            types
+                .of_call(*call)
+                .is_some_and(|event_type| wanted.contains(event_type))
+        })
+        .collect()
+}
+
+/// What is lost for want of a field, as a sentence.
+fn lacks(field: &MissingField) -> String {
+    let why = field.reason.as_deref().unwrap_or("the kernel does not have it");
+    format!(
+        "without {}: {} is missing ({why})",
+        field.without.unwrap_or("every event"),
+        field.name
+    )
+}
+
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

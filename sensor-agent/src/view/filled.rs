@@ -1,0 +1,175 @@
+//! Which fields this agent gives a value: the one list, for `sensor fields` and the documentation.
+//!
+//! A test asks sample events of every kind for every field and compares the answers with this list.
+
+use sensor_rules::field::Field;
+
+/// Whether some event of this agent has a value for the field.
+#[must_use]
+pub const fn is_filled(field: Field) -> bool {
+    matches!(
+        field,
+        Field::EvtNum
+            | Field::EvtTime
+            | Field::EvtTimeS
+            | Field::EvtTimeIso8601
+            | Field::EvtDatetime
+            | Field::EvtDatetimeS
+            | Field::EvtRawtime
+            | Field::EvtRawtimeS
+            | Field::EvtRawtimeNs
+            | Field::EvtReltime
+            | Field::EvtReltimeS
+            | Field::EvtReltimeNs
+            | Field::EvtSource
+            | Field::EvtIsAsync
+            | Field::EvtHostname
+            | Field::EvtOutputtime
+            | Field::EvtDir
+            | Field::EvtType
+            | Field::EvtTypeIs
+            | Field::SyscallType
+            | Field::EvtCategory
+            | Field::EvtCpu
+            | Field::EvtArgs
+            | Field::EvtArg
+            | Field::EvtRawarg
+            | Field::EvtInfo
+            | Field::EvtRes
+            | Field::EvtRawres
+            | Field::EvtFailed
+            | Field::EvtIsIo
+            | Field::EvtIsIoRead
+            | Field::EvtIsIoWrite
+            | Field::EvtIsWait
+            | Field::EvtIsSyslog
+            | Field::EvtCount
+            | Field::EvtCountError
+            | Field::EvtCountExit
+            | Field::EvtAbspath
+            | Field::EvtIsOpenRead
+            | Field::EvtIsOpenWrite
+            | Field::EvtIsOpenExec
+            | Field::EvtIsOpenCreate
+            | Field::ProcExe
+            | Field::ProcPexe
+            | Field::ProcAexe
+            | Field::ProcExepath
+            | Field::ProcPexepath
+            | Field::ProcAexepath
+            | Field::ProcName
+            | Field::ProcPname
+            | Field::ProcAname
+            | Field::ProcArgs
+            | Field::ProcAargs
+            | Field::ProcCmdline
+            | Field::ProcPcmdline
+            | Field::ProcAcmdline
+            | Field::ProcCmdnargs
+            | Field::ProcCmdlenargs
+            | Field::ProcExeline
+            | Field::ProcCwd
+            | Field::ProcLoginshellid
+            | Field::ProcTty
+            | Field::ProcPid
+            | Field::ProcPpid
+            | Field::ProcApid
+            | Field::ProcVpid
+            | Field::ProcPvpid
+            | Field::ProcSid
+            | Field::ProcSname
+            | Field::ProcSidExe
+            | Field::ProcSidExepath
+            | Field::ProcPgid
+            | Field::ProcPgidName
+            | Field::ProcPgidExe
+            | Field::ProcPgidExepath
+            | Field::ProcDuration
+            | Field::ProcPpidDuration
+            | Field::ProcPidTs
+            | Field::ProcPpidTs
+            | Field::ProcIsExeWritable
+            | Field::ProcIsExeUpperLayer
+            | Field::ProcIsExeLowerLayer
+            | Field::ProcIsExeFromMemfd
+            | Field::ProcIsSidLeader
+            | Field::ProcIsPgidLeader
+            | Field::ProcExeIno
+            | Field::ProcExeInoCtime
+            | Field::ProcExeInoMtime
+            | Field::ProcExeInoCtimeDurationProcStart
+            | Field::ThreadCapPermitted
+            | Field::ThreadCapInheritable
+            | Field::ThreadCapEffective
+            | Field::ThreadTid
+            | Field::ThreadIsmain
+            | Field::ThreadCgroups
+            | Field::UserUid
+            | Field::UserName
+            | Field::UserHomedir
+            | Field::UserShell
+            | Field::UserLoginuid
+            | Field::UserLoginname
+            | Field::GroupGid
+            | Field::GroupName
+            | Field::FdNum
+            | Field::FdType
+            | Field::FdTypechar
+            | Field::FdName
+            | Field::FdDirectory
+            | Field::FdFilename
+            | Field::FdIp
+            | Field::FdCip
+            | Field::FdSip
+            | Field::FdLip
+            | Field::FdRip
+            | Field::FdPort
+            | Field::FdCport
+            | Field::FdSport
+            | Field::FdLport
+            | Field::FdRport
+            | Field::FdL4proto
+            | Field::FdSockfamily
+            | Field::FdIsServer
+            | Field::FdUid
+            | Field::FdProto
+            | Field::FdNet
+            | Field::FdCnet
+            | Field::FdSnet
+            | Field::FdLnet
+            | Field::FdRnet
+            | Field::FdConnected
+            | Field::FdNameChanged
+            | Field::FdDev
+            | Field::FdDevMajor
+            | Field::FdDevMinor
+            | Field::FdIno
+            | Field::FdNameraw
+            | Field::FdIsUpperLayer
+            | Field::FdIsLowerLayer
+            | Field::FsPathName
+            | Field::FsPathNameraw
+            | Field::ContainerId
+            | Field::ContainerFullId
+            | Field::ContainerName
+            | Field::ContainerType
+            | Field::EvtTruncated
+            | Field::EvtIncomplete
+            | Field::PathMismatch
+            | Field::PathUnresolved
+            | Field::ProcKey
+    )
+}
+
+/// What to know of the values of a filled field, where they are less than Falco's.
+#[must_use]
+pub const fn limit(field: Field) -> Option<&'static str> {
+    Some(match field {
+        Field::ContainerName => "only on the host, where it is host",
+        Field::EvtTime | Field::EvtTimeS | Field::EvtDatetime | Field::EvtDatetimeS => "in UTC",
+        Field::UserName | Field::GroupName | Field::UserLoginname => "in a container only root has a name",
+        Field::UserHomedir | Field::UserShell => "only on the host",
+        Field::ProcCwd => "as it was when the program started",
+        _ => return None,
+    })
+}
