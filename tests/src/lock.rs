@@ -22,9 +22,11 @@ pub fn alone() -> anyhow::Result<Claim> {
     claim(FlockOperation::LockExclusive)
 }
 
+/// One for the whole machine, whoever built the test; only root can write there, and only root needs it.
+const PATH: &str = "/run/sensor-tests.lock";
+
 fn claim(operation: FlockOperation) -> anyhow::Result<Claim> {
-    let path = crate::binary::build_folder()?.join("machine.lock");
-    let file = File::create(&path).with_context(|| path.display().to_string())?;
+    let file = File::create(PATH).context(PATH)?;
     rustix::fs::flock(&file, operation)?;
     Ok(Claim(file.into()))
 }

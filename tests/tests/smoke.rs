@@ -1,6 +1,6 @@
 //! The main job, end to end: an attack becomes a detection on a gRPC stream.
 
-use sensor_tests::{sensor::Sensor, wait::DEADLINE};
+use sensor_tests::{lock, report, sensor::Sensor, wait::DEADLINE};
 
 const RULES: &str = "
 - rule: Sensitive file read
@@ -13,6 +13,11 @@ const RULES: &str = "
 
 #[test]
 fn an_attack_arrives_as_a_detection() {
+    if !rustix::process::geteuid().is_root() {
+        report::skip("not root");
+        return;
+    }
+    let _claim = lock::shared().unwrap();
     let sensor = Sensor::builder().rules(RULES).start().unwrap();
     let client = sensor.client().unwrap();
     let mut stream = client.subscribe(None).unwrap();
