@@ -51,7 +51,7 @@ pub(super) enum Need {
 }
 
 /// Compiling eBPF on Debian.
-const COMPILER: [Package; 3] = [
+const COMPILER: [Package; 4] = [
     Package {
         name: "rustc-web",
         why: "the Rust compiler that Debian keeps current; it can emit eBPF",
@@ -63,6 +63,10 @@ const COMPILER: [Package; 3] = [
     Package {
         name: "gcc",
         why: "links build scripts",
+    },
+    Package {
+        name: "libc6-dev",
+        why: "is what gcc links against; the tests' helper programs are made with it too",
     },
 ];
 
