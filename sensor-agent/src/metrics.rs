@@ -26,6 +26,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub trait LiveSource: Send + Sync + 'static {
     /// The balance of each kind of event, as `Agent.Status` shows it.
     fn kinds(&self) -> Vec<KindCounters>;
+    /// Further counters: name, help, value.
+    fn counts(&self) -> Vec<(&'static str, &'static str, u64)>;
     /// How full each table is.
     fn tables(&self) -> Vec<TableFill>;
 }

@@ -142,6 +142,7 @@ impl Pipeline {
         stats.processes_unknown.set(self.state.processes.unknown);
         let cgroups: Vec<_> = self.state.cgroups.iter().cloned().collect();
         stats.cgroups.set(cgroups.len() as u64);
+        stats.cgroups_evicted.set(self.state.cgroups.evicted);
         stats
             .containers
             .set(cgroups.iter().filter(|cgroup| cgroup.container.is_some()).count() as u64);

@@ -17,8 +17,8 @@ use crate::config::{Matching, RuleSelector, RulesConfig};
 
 /// Longest rule file that is read; the loader has the same bound and says so.
 const FILE_BYTES_MAX: u64 = 16 << 20;
-/// Files that are read from one folder and those below it.
-const FILES_MAX: usize = 4096;
+/// Files that are read from one folder and those below it, as many as the loader takes.
+const FILES_MAX: usize = 256;
 /// Rules are compiled after each file, as Falco does, so what only a later file uses is called unused.
 /// `sensor rules check` judges after all files.
 pub(crate) const SAID_TOO_EARLY: [&str; 2] = ["LOAD_UNUSED_MACRO", "LOAD_UNUSED_LIST"];

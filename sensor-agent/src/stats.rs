@@ -54,6 +54,8 @@ pub struct Stats {
     pub processes_unknown: Counter,
     /// Cgroups in the table.
     pub cgroups: Counter,
+    /// Cgroups dropped from a full table.
+    pub cgroups_evicted: Counter,
     /// Cgroups with a container.
     pub containers: Counter,
     /// Nanoseconds spent on decoding, enriching and matching.

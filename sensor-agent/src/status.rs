@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use prometheus_client::metrics::counter::Counter;
-use sensor_common::{counters::KindCounters, kind::Kind};
+use sensor_common::{
+    counters::KindCounters,
+    kind::{Kind, Ring},
+};
 use sensor_proto::v1;
 
 use crate::{
@@ -156,6 +159,41 @@ impl LiveSource for Live {
                 ]),
             })
             .collect()
+    }
+
+    fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let stats = &self.stats;
+        let missing = Ring::ALL
+            .into_iter()
+            .map(|ring| stats.missing[ring as usize].get())
+            .sum();
+        vec![
+            (
+                "records_missing",
+                "Records whose sequence numbers are missing: lost between a probe and the sensor",
+                missing,
+            ),
+            (
+                "processes_evicted",
+                "Processes forgotten because their table was full",
+                stats.processes_evicted.get(),
+            ),
+            (
+                "processes_unknown",
+                "Processes that were first heard of by what they did",
+                stats.processes_unknown.get(),
+            ),
+            (
+                "cgroups_evicted",
+                "Cgroups forgotten because their table was full",
+                stats.cgroups_evicted.get(),
+            ),
+            (
+                "pipeline_busy_nanoseconds",
+                "Time spent on decoding, enriching and matching",
+                stats.busy_ns.get(),
+            ),
+        ]
     }
 
     fn tables(&self) -> Vec<TableFill> {

@@ -82,7 +82,7 @@ kernel_fields! {
     /// Its pid structure; `task_struct.pids` was something else before 4.19.
     task_thread_pid: "task_struct"."thread_pid", without "proc.vpid and the pid namespace";
     /// `TS_COMPAT` is in here (`arch/x86/include/asm/thread_info.h`).
-    task_thread_status: "task_struct"."thread_info.status", without "system calls of 32-bit callers";
+    task_thread_status: "task_struct"."thread_info.status";
 
     /// `include/linux/mm_types.h`
     mm_arg_start: "mm_struct"."arg_start";
@@ -169,8 +169,6 @@ kernel_fields! {
     qstr_len: "qstr"."len";
     /// Bytes.
     qstr_name: "qstr"."name";
-    /// Inode.
-    dentry_d_inode: "dentry"."d_inode";
 
     /// `include/linux/fs.h`; in an anonymous union from 6.12 on.
     file_f_path: "file"."f_path" | "file"."__f_path";

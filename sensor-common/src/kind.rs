@@ -80,6 +80,9 @@ pub enum Ring {
 pub const RING_COUNT: usize = 2;
 
 impl Ring {
+    /// Both.
+    pub const ALL: [Self; RING_COUNT] = [Self::Lifecycle, Self::Activity];
+
     /// Its name in metrics, status and logs.
     #[must_use]
     pub const fn name(self) -> &'static str {

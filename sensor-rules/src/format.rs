@@ -99,8 +99,9 @@ impl Output {
         Ok(builder.output)
     }
 
-    /// Appends the text, without the time and priority before it. Missing values are `<NA>`, invalid UTF-8 is U+FFFD
-    /// and control characters of values are escaped. At most [`crate::limits::OUTPUT_BYTES_MAX`] bytes are added.
+    /// Appends the text, without the time and priority before it. Missing values are `<NA>` and invalid UTF-8 is U+FFFD;
+    /// control characters stay, for whoever shows the text to escape. At most [`crate::limits::OUTPUT_BYTES_MAX`] bytes
+    /// are added.
     pub fn render(&self, event: &impl Event, text: &mut String, scratch: &mut Scratch) {
         scratch.begin(&self.sources, 0);
         render::render(&self.parts, &self.sources, event, text, &mut scratch.values);

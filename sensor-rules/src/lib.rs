@@ -26,6 +26,7 @@ pub mod explain;
 pub mod field;
 pub mod fmt;
 pub mod format;
+pub mod fuzzing;
 mod ir;
 mod lex;
 pub mod limits;

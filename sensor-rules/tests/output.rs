@@ -53,7 +53,7 @@ fn values_are_rendered_as_falco_does() {
         ("%proc.pname", "<NA>"),
         ("%tolower(proc.name)|%toupper(proc.pname)", "cat|<NA>"),
         ("%join(\"-\", (proc.name, fd.num))", "Cat--3"),
-        ("%proc.cmdline", "cat\\n\\u001b[2J\u{fffd}\"x\""),
+        ("%proc.cmdline", "cat\n\u{1b}[2J\u{fffd}\"x\""),
         ("%evt.buffer", "ab..c"),
         (
             "%fd.num %evt.is_io %fd.sip %fd.types",

@@ -26,7 +26,8 @@ pub struct Builder {
 #[derive(Debug)]
 pub struct Sensor {
     child: Child,
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    own_folder: Option<tempfile::TempDir>,
 }
 
 impl Builder {
@@ -97,7 +98,9 @@ impl Builder {
             .stdin(Stdio::null())
             .stdout(File::create(folder.join("stdout"))?)
             .stderr(File::create(folder.join("stderr"))?)
-            .env_remove("SENSOR_CONFIG");
+            .env_remove("SENSOR_CONFIG")
+            // Ours, of which the agent would say that it is none of its own.
+            .env_remove("SENSOR_BIN");
         Ok(command)
     }
 
@@ -125,17 +128,24 @@ impl Builder {
 
     /// Runs the agent and waits until it is ready.
     pub fn start(self) -> anyhow::Result<Sensor> {
-        self.start_in(tempfile::tempdir()?)
+        let own = tempfile::tempdir()?;
+        let mut sensor = self.start_in(own.path())?;
+        sensor.own_folder = Some(own);
+        Ok(sensor)
     }
 
-    /// As [`start`](Self::start), in a folder that has been prepared.
-    pub fn start_in(self, folder: tempfile::TempDir) -> anyhow::Result<Sensor> {
+    /// As [`start`](Self::start), in a folder of the caller's, which stays.
+    pub fn start_in(self, folder: &Path) -> anyhow::Result<Sensor> {
         let child = self
-            .command(folder.path())?
+            .command(folder)?
             .spawn()
             .context("the agent's binary cannot be run")?;
-        let mut sensor = Sensor { child, folder };
-        let ready = wait::until(Duration::from_secs(60), || {
+        let mut sensor = Sensor {
+            child,
+            folder: folder.to_owned(),
+            own_folder: None,
+        };
+        let ready = wait::until(Duration::from_mins(1), || {
             if let Ok(Some(status)) = sensor.child.try_wait() {
                 return Some(Err(status));
             }
@@ -165,13 +175,13 @@ impl Sensor {
     /// Its folder: configuration, rules, socket, output.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// Its socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.folder.path().join("sensor.sock")
+        self.folder.join("sensor.sock")
     }
 
     /// A client of it.
@@ -182,28 +192,33 @@ impl Sensor {
     /// What it has logged.
     #[must_use]
     pub fn log(&self) -> String {
-        read(&self.folder.path().join("stderr"))
+        read(&self.folder.join("stderr"))
     }
 
     /// What it has written to standard output: JSON lines.
     #[must_use]
     pub fn output(&self) -> String {
-        read(&self.folder.path().join("stdout"))
+        read(&self.folder.join("stdout"))
     }
 
     /// Ends it as a service manager would, and returns its exit status, log and output.
     pub fn stop(mut self) -> anyhow::Result<(ExitStatus, String, String)> {
         self.signal(rustix::process::Signal::TERM)?;
-        let ended = wait::until(wait::DEADLINE, || self.child.try_wait().ok().flatten());
-        let status = ended.with_context(|| format!("the agent did not stop:\n{}", self.log()))?;
+        let status = self.wait(wait::DEADLINE)?;
         Ok((status, self.log(), self.output()))
     }
 
-    /// Ends it without a chance to clean up, and returns its folder.
-    pub fn kill(mut self) -> anyhow::Result<tempfile::TempDir> {
+    /// Waits until it has ended.
+    pub fn wait(&mut self, timeout: Duration) -> anyhow::Result<ExitStatus> {
+        let ended = wait::until(timeout, || self.child.try_wait().ok().flatten());
+        ended.with_context(|| format!("the agent did not stop:\n{}", self.log()))
+    }
+
+    /// Ends it without a chance to clean up.
+    pub fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
-        Ok(std::mem::replace(&mut self.folder, tempfile::tempdir()?))
+        Ok(())
     }
 
     /// Sends it a signal.

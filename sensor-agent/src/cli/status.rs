@@ -161,7 +161,11 @@ fn cgroups(status: &StatusResponse) -> Table {
     for cgroup in &status.cgroups {
         let container = cgroup.container.chars().take(12).collect();
         table.row([
-            cgroup.path.clone(),
+            if cgroup.path.is_empty() {
+                "/".to_owned()
+            } else {
+                cgroup.path.clone()
+            },
             container,
             counts(&cgroup.delivered),
             counts(&cgroup.lost),

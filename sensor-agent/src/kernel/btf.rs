@@ -38,6 +38,14 @@ pub enum BtfError {
     /// The file is not BTF, or is cut.
     #[error("not valid BTF: {0}")]
     Malformed(&'static str),
+    /// Something is wrong with what a file holds.
+    #[error("cannot read the kernel's types from {path}: {source}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What.
+        source: Box<BtfError>,
+    },
     /// Structures of one name disagree.
     #[error("the kernel has several types named {name} that differ in {member}")]
     Ambiguous {

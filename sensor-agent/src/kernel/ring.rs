@@ -29,6 +29,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// Records of one ring handled before the clock is asked.
 const BATCH: usize = 1024;
 
+/// A ring as the agent reads it.
+pub type RingReader = RingBuf<MapData>;
+
 /// Takes what is read.
 pub trait Sink {
     /// One record.
@@ -66,8 +69,8 @@ impl Stop {
 
 /// Reads until [`Stop::stop`], and then until the rings are empty.
 pub fn read(
-    lifecycle: &mut RingBuf<MapData>,
-    activity: &mut RingBuf<MapData>,
+    lifecycle: &mut RingReader,
+    activity: &mut RingReader,
     stop: &Stop,
     sink: &mut impl Sink,
 ) -> Result<(), rustix::io::Errno> {
@@ -96,7 +99,7 @@ pub fn read(
 }
 
 /// Reads what is there, at most [`BATCH`] activity records; returns how many of either ring.
-fn drain(lifecycle: &mut RingBuf<MapData>, activity: &mut RingBuf<MapData>, sink: &mut impl Sink) -> usize {
+fn drain(lifecycle: &mut RingReader, activity: &mut RingReader, sink: &mut impl Sink) -> usize {
     let mut count = 0;
     for _ in 0..BATCH {
         let Some(record) = activity.next() else { break };
@@ -106,7 +109,7 @@ fn drain(lifecycle: &mut RingBuf<MapData>, activity: &mut RingBuf<MapData>, sink
     count + drain_lifecycle(lifecycle, sink)
 }
 
-fn drain_lifecycle(lifecycle: &mut RingBuf<MapData>, sink: &mut impl Sink) -> usize {
+fn drain_lifecycle(lifecycle: &mut RingReader, sink: &mut impl Sink) -> usize {
     let mut count = 0;
     while let Some(record) = lifecycle.next() {
         sink.record(Ring::Lifecycle, &record);

@@ -30,6 +30,10 @@ impl Collector for Live {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         if let Some(source) = self.source.get() {
             encode_kinds(&mut encoder, &source.kinds())?;
+            for (name, help, value) in source.counts() {
+                let counter = ConstCounter::new(value);
+                counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+            }
             let tables = source.tables();
             let entries = tables.iter().map(|table| (table.table, table.entries));
             gauges(
@@ -61,7 +65,7 @@ fn encode_kinds(encoder: &mut DescriptorEncoder<'_>, kinds: &[KindCounters]) -> 
         ("events_seen", "Events that the probes saw", |kind| kind.seen),
         (
             "events_filtered",
-            "Events that the filters in the kernel left out, as no rule can match them",
+            "Events left out on purpose: the sensor's own and, where the configuration says so, failed calls",
             |kind| kind.filtered,
         ),
         ("events_sent", "Events that were put into a ring", |kind| {

@@ -21,6 +21,10 @@ impl LiveSource for Fixed {
         }]
     }
 
+    fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
+        vec![("table_evictions", "Evictions", 3)]
+    }
+
     fn tables(&self) -> Vec<TableFill> {
         vec![TableFill {
             table: "processes",

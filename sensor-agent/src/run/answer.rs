@@ -8,6 +8,8 @@ use std::{
 
 use sensor_proto::v1::{Detection, HookRun};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     hub::{Hub, Item, Request, filter::CompiledFilter},
     metrics::{Metrics, ResponseMetrics, SubscriberKind},
@@ -18,13 +20,18 @@ use crate::{
 /// The responder's place in the run.
 pub(super) struct Answering {
     responder: Arc<Responder>,
+    stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Answering {
-    /// Stops; hooks that run may go on for `timeout`.
+    /// Hands over what still waits, and stops; hooks that run may go on for `timeout`. Nothing must be
+    /// detected any more.
     pub(super) async fn stop(self, timeout: Duration) {
-        self.task.abort();
+        self.stop.cancel();
+        if self.task.await.is_err() {
+            tracing::error!("the responder's queue was not read to its end");
+        }
         self.responder.shutdown(Instant::now() + timeout).await;
     }
 }
@@ -80,12 +87,24 @@ pub(super) fn start(
     };
     let mut subscription = hub.subscribe(request).map_err(|error| error.to_string())?;
     let answering = Arc::clone(&responder);
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
     let task = tokio::spawn(async move {
-        while let Some(item) = poll_fn(|context| subscription.poll_recv(context)).await {
-            if let Item::Detection(detection) = item {
-                answering.handle(detection);
+        loop {
+            tokio::select! {
+                biased;
+                item = poll_fn(|context| subscription.poll_recv(context)) => match item {
+                    Some(Item::Detection(detection)) => answering.handle(detection),
+                    Some(Item::Gap(_) | Item::HookRun { .. }) => {}
+                    None => return,
+                },
+                () = stopping.cancelled() => return,
             }
         }
     });
-    Ok(Answering { responder, task })
+    Ok(Answering {
+        responder,
+        stop,
+        task,
+    })
 }

@@ -2,14 +2,13 @@
 
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
-use aya::maps::{MapData, RingBuf};
 use rustix::io::Errno;
 use sensor_common::kind::Ring;
 use tokio::sync::oneshot;
 
 use super::RunError;
 use crate::{
-    kernel::ring::{self, Stop},
+    kernel::ring::{self, RingReader, Stop},
     pipeline::Pipeline,
     stats::Stats,
 };
@@ -25,8 +24,8 @@ pub(super) struct Reader {
 impl Reader {
     /// Starts to read.
     pub(super) fn start(
-        mut lifecycle: RingBuf<MapData>,
-        mut activity: RingBuf<MapData>,
+        mut lifecycle: RingReader,
+        mut activity: RingReader,
         pipeline: Pipeline,
         stats: Arc<Stats>,
     ) -> Result<Self, RunError> {

@@ -88,13 +88,11 @@ fn arguments(scratch: &mut Scratch, task: Kernel, binprm: Kernel) {
     let mut argv = text::append_user_bytes(scratch, start, head_len, flags::ARGV_UNREADABLE);
     let tail_at = argv.len;
     if len > head_len {
-        scratch.flag(flags::ARGV_TRUNCATED);
-        let rest = len - head_len;
-        let tail_len = if rest > ARGV_TAIL_BYTES_MAX as u64 {
-            ARGV_TAIL_BYTES_MAX as u64
-        } else {
-            rest
-        };
+        let mut tail_len = len - head_len;
+        if tail_len > ARGV_TAIL_BYTES_MAX as u64 {
+            tail_len = ARGV_TAIL_BYTES_MAX as u64;
+            scratch.flag(flags::ARGV_TRUNCATED);
+        }
         let tail = text::append_user_bytes(scratch, start + len - tail_len, tail_len, flags::ARGV_UNREADABLE);
         argv.len += tail.len;
     }

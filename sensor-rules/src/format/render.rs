@@ -55,7 +55,7 @@ fn show(values: &Values, value: Cached, text: &mut String) {
         Cached::Uint(value) => push(text, format_args!("{value}")),
         Cached::Double(value) => push(text, format_args!("{value:.1}")),
         Cached::Ip(value) => push(text, format_args!("{value}")),
-        Cached::Text { .. } => push_escaped(text, values.bytes(value).unwrap_or_default()),
+        Cached::Text { .. } => push_lossy(text, values.bytes(value).unwrap_or_default()),
         Cached::Bytes { .. } => push_printable(text, values.bytes(value).unwrap_or_default()),
         Cached::List { .. } => {
             let from = text.len();
@@ -75,18 +75,11 @@ fn show(values: &Values, value: Cached, text: &mut String) {
     }
 }
 
-/// Appends text that may be anything: a value must not be able to forge a line or drive a terminal.
-fn push_escaped(text: &mut String, bytes: &[u8]) {
+/// Appends text that may be anything; what is not UTF-8 becomes U+FFFD. Whoever shows it escapes what could
+/// forge a line or drive a terminal: a text file, JSON and a terminal each have their own way.
+fn push_lossy(text: &mut String, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character {
-                '\n' => text.push_str("\\n"),
-                '\r' => text.push_str("\\r"),
-                '\t' => text.push_str("\\t"),
-                control if control.is_control() => push(text, format_args!("\\u{:04x}", u32::from(control))),
-                other => text.push(other),
-            }
-        }
+        text.push_str(chunk.valid());
         if !chunk.invalid().is_empty() {
             text.push(char::REPLACEMENT_CHARACTER);
         }

@@ -38,8 +38,7 @@ impl Image {
     pub(super) fn run(&self, repo: &Repo) -> Result<()> {
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => bail!("no image for {other}: the agent supports x86_64 and aarch64"),
+            other => bail!("no image for {other}: the agent's programs are for x86_64"),
         };
         setup::ensure(repo, Need::Build)?;
         let program = build_static(repo)?;

@@ -1,0 +1,92 @@
+//! What programs lose by the agent's presence: the same loads with and without it, in turns.
+
+use std::collections::BTreeMap;
+
+use super::{
+    agent::{Agent, Rules},
+    progress,
+    report::{Section, Table},
+    statistics::{median, with_spread},
+    workload::{Loads, WORKLOADS},
+};
+
+/// Short runs of each load in one turn of an arm; their median counts.
+const RUNS: usize = 5;
+
+/// Nanoseconds of one operation, by load, then by round.
+type Times = BTreeMap<&'static str, Vec<f64>>;
+
+/// What an arm's loads took, and what they took without an agent right before.
+#[derive(Debug, Default)]
+struct Pairs {
+    alone: Times,
+    watched: Times,
+}
+
+/// Takes turns, and compares each turn of an arm with the bare machine right before it.
+pub(super) fn run(rounds: u32) -> anyhow::Result<Section> {
+    let loads = Loads::build()?;
+    let arms: Vec<Rules> = [Rules::ExecOnly, Rules::Ours]
+        .into_iter()
+        .chain(Rules::falco())
+        .collect();
+    let mut pairs: Vec<Pairs> = arms.iter().map(|_| Pairs::default()).collect();
+    for round in 0..rounds {
+        // Another arm begins in each round, so that none has a place of its own.
+        let first = usize::try_from(round)? % arms.len();
+        for arm in (0..arms.len()).map(|step| (first + step) % arms.len()) {
+            progress(&format!(
+                "  round {} of {rounds}, {}",
+                round + 1,
+                arms[arm].name()
+            ))?;
+            measure(&loads, &mut pairs[arm].alone)?;
+            let agent = Agent::start(&arms[arm])?;
+            measure(&loads, &mut pairs[arm].watched)?;
+            drop(agent);
+        }
+    }
+    Ok(section(&arms, &pairs))
+}
+
+fn measure(loads: &Loads, times: &mut Times) -> anyhow::Result<()> {
+    for workload in &WORKLOADS {
+        let runs = (0..RUNS).map(|_| Ok(loads.run(workload, workload.times)?.each()));
+        let runs = runs.collect::<anyhow::Result<Vec<f64>>>()?;
+        times.entry(workload.name).or_default().push(median(&runs));
+    }
+    Ok(())
+}
+
+fn section(arms: &[Rules], pairs: &[Pairs]) -> Section {
+    let names = arms.iter().map(Rules::name);
+    let mut ratios = Table::new(["Load", "Alone, ns"].into_iter().chain(names.clone()));
+    let mut added = Table::new(["Load"].into_iter().chain(names));
+    for workload in &WORKLOADS {
+        let alone: Vec<f64> = pairs
+            .iter()
+            .flat_map(|pair| &pair.alone[workload.name])
+            .copied()
+            .collect();
+        let each = |compare: fn(f64, f64) -> f64, digits| {
+            pairs.iter().map(move |pair| {
+                let both = pair.watched[workload.name].iter().zip(&pair.alone[workload.name]);
+                let compared: Vec<f64> = both.map(|(watched, alone)| compare(*watched, *alone)).collect();
+                with_spread(&compared, digits)
+            })
+        };
+        let head = [workload.title.to_owned(), format!("{:.0}", median(&alone))];
+        ratios.row(head.into_iter().chain(each(|watched, alone| watched / alone, 2)));
+        let head = [workload.title.to_owned()];
+        added.row(head.into_iter().chain(each(|watched, alone| watched - alone, 0)));
+    }
+    let text = format!(
+        "Time of one operation with the agent, as a multiple of the time without it right before: the median over the \
+         rounds, and the quartiles. Each round has {RUNS} short runs of each load in each turn.\n\n{ratios}\n\
+         The same, as nanoseconds that are added to one operation:\n\n{added}"
+    );
+    Section {
+        title: "What programs lose",
+        text,
+    }
+}

@@ -1,0 +1,40 @@
+//! Who does not ask for system calls does not pay for them.
+
+use sensor_tests::sensor::Sensor;
+
+use crate::machine;
+
+#[test]
+fn system_calls_are_hooked_only_for_rules_that_need_them() {
+    let Some(_machine) = machine() else { return };
+    let rule = |condition: &str| {
+        format!(
+            "- rule: e2e\n  desc: a test's rule\n  condition: {condition}\n  output: found\n  priority: NOTICE\n"
+        )
+    };
+    let cases = [
+        ("evt.type in (execve, execveat) and proc.name = e2e", false),
+        (
+            "evt.type = execve and fd.name startswith /etc or evt.type = clone",
+            false,
+        ),
+        ("evt.type = openat and fd.name = /e2e", true),
+    ];
+    for (condition, needs_calls) in cases {
+        let sensor = Sensor::builder().rules(&rule(condition)).start().unwrap();
+        let status = sensor.client().unwrap().status().unwrap();
+        for hook in &status.hooks {
+            let expected = needs_calls || hook.name != "tp_btf/sys_exit";
+            assert_eq!(hook.attached, expected, "{condition}: {hook:?}");
+            assert_eq!(hook.reason.is_empty(), hook.attached, "{hook:?}");
+        }
+        assert!(
+            status.hooks.iter().any(|hook| hook.name == "tp_btf/sys_exit"),
+            "{:?}",
+            status.hooks
+        );
+        let opens = status.kinds.iter().find(|kind| kind.kind == "open").unwrap();
+        assert!(needs_calls || opens.seen == 0, "{opens:?}");
+        assert!(status.degraded.is_empty(), "{:?}", status.degraded);
+    }
+}

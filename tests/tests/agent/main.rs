@@ -1,0 +1,45 @@
+//! How the agent behaves: under load, with bad input, with many readers, when it answers, and when it ends.
+//!
+//! Each test has an agent of its own and the machine to itself.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test reports"
+)]
+
+mod bad_input;
+mod balance;
+mod cost;
+mod output;
+mod python;
+mod respond;
+mod shutdown;
+mod stream;
+
+use std::process::{Command, Stdio};
+
+use sensor_tests::{
+    lock::{self, Claim},
+    report,
+};
+
+/// The machine, for this test alone; `None` without root, which is said.
+fn machine() -> Option<Claim> {
+    if !rustix::process::geteuid().is_root() {
+        report::skip("not root");
+        return None;
+    }
+    Some(lock::alone().unwrap())
+}
+
+/// Runs `/usr/bin/true` with arguments that a rule can know it by: its process id.
+fn run_true(arguments: &[&str]) -> u32 {
+    let mut child = Command::new("/usr/bin/true")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+    child.id()
+}
