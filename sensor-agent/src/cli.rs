@@ -44,7 +44,7 @@ pub enum Command {
     Doctor(crate::doctor::DoctorArgs),
     /// Check a configuration, or show what can be configured
     Config(config::ConfigArgs),
-    /// Check, list, show, explain and test rules
+    /// Check, list, show, explain, test and format rules
     Rules(rules::RulesArgs),
     /// List the fields that rules may name
     Fields(fields::FieldsArgs),

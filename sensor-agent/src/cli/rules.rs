@@ -4,6 +4,7 @@
 
 mod check;
 mod explain;
+mod fmt;
 mod list;
 mod show;
 mod test;
@@ -38,6 +39,8 @@ enum RulesCommand {
     Explain(explain::ExplainArgs),
     /// Run the tests beside the rules, and say what they do not test
     Test(test::TestArgs),
+    /// Lay out conditions and blanks, and nothing else
+    Fmt(fmt::FmtArgs),
     /// Print the JSON schema of rule files, for editors
     Schema,
 }
@@ -70,6 +73,7 @@ pub(super) fn run(args: &RulesArgs) -> Exit {
         RulesCommand::Show(args) => show::run(args),
         RulesCommand::Explain(args) => explain::run(args),
         RulesCommand::Test(args) => test::run(args),
+        RulesCommand::Fmt(args) => fmt::run(args),
         RulesCommand::Schema => Ok(print_json(&sensor_rules::schema::rule_file())),
     };
     done.unwrap_or_else(|exit| exit)

@@ -7,6 +7,11 @@ use sensor_rules::field::Field;
 /// Whether some event of this agent has a value for the field.
 #[must_use]
 pub const fn is_filled(field: Field) -> bool {
+    is_of_what_happened(field) || is_of_who_did_it(field)
+}
+
+/// The event itself, and the file or connection that it is about.
+const fn is_of_what_happened(field: Field) -> bool {
     matches!(
         field,
         Field::EvtNum
@@ -51,7 +56,55 @@ pub const fn is_filled(field: Field) -> bool {
             | Field::EvtIsOpenWrite
             | Field::EvtIsOpenExec
             | Field::EvtIsOpenCreate
-            | Field::ProcExe
+            | Field::FdNum
+            | Field::FdType
+            | Field::FdTypechar
+            | Field::FdName
+            | Field::FdDirectory
+            | Field::FdFilename
+            | Field::FdIp
+            | Field::FdCip
+            | Field::FdSip
+            | Field::FdLip
+            | Field::FdRip
+            | Field::FdPort
+            | Field::FdCport
+            | Field::FdSport
+            | Field::FdLport
+            | Field::FdRport
+            | Field::FdL4proto
+            | Field::FdSockfamily
+            | Field::FdIsServer
+            | Field::FdUid
+            | Field::FdProto
+            | Field::FdNet
+            | Field::FdCnet
+            | Field::FdSnet
+            | Field::FdLnet
+            | Field::FdRnet
+            | Field::FdConnected
+            | Field::FdNameChanged
+            | Field::FdDev
+            | Field::FdDevMajor
+            | Field::FdDevMinor
+            | Field::FdIno
+            | Field::FdNameraw
+            | Field::FdIsUpperLayer
+            | Field::FdIsLowerLayer
+            | Field::FsPathName
+            | Field::FsPathNameraw
+            | Field::EvtTruncated
+            | Field::EvtIncomplete
+            | Field::PathMismatch
+            | Field::PathUnresolved
+    )
+}
+
+/// The process, its user and its container.
+const fn is_of_who_did_it(field: Field) -> bool {
+    matches!(
+        field,
+        Field::ProcExe
             | Field::ProcPexe
             | Field::ProcAexe
             | Field::ProcExepath
@@ -112,51 +165,10 @@ pub const fn is_filled(field: Field) -> bool {
             | Field::UserLoginname
             | Field::GroupGid
             | Field::GroupName
-            | Field::FdNum
-            | Field::FdType
-            | Field::FdTypechar
-            | Field::FdName
-            | Field::FdDirectory
-            | Field::FdFilename
-            | Field::FdIp
-            | Field::FdCip
-            | Field::FdSip
-            | Field::FdLip
-            | Field::FdRip
-            | Field::FdPort
-            | Field::FdCport
-            | Field::FdSport
-            | Field::FdLport
-            | Field::FdRport
-            | Field::FdL4proto
-            | Field::FdSockfamily
-            | Field::FdIsServer
-            | Field::FdUid
-            | Field::FdProto
-            | Field::FdNet
-            | Field::FdCnet
-            | Field::FdSnet
-            | Field::FdLnet
-            | Field::FdRnet
-            | Field::FdConnected
-            | Field::FdNameChanged
-            | Field::FdDev
-            | Field::FdDevMajor
-            | Field::FdDevMinor
-            | Field::FdIno
-            | Field::FdNameraw
-            | Field::FdIsUpperLayer
-            | Field::FdIsLowerLayer
-            | Field::FsPathName
-            | Field::FsPathNameraw
             | Field::ContainerId
             | Field::ContainerFullId
             | Field::ContainerName
             | Field::ContainerType
-            | Field::EvtTruncated
-            | Field::EvtIncomplete
-            | Field::PathMismatch
-            | Field::PathUnresolved
             | Field::ProcKey
     )
 }

@@ -8,10 +8,11 @@ use serde_json::Value;
 pub(crate) fn collect_yaml(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let name = path.to_string_lossy();
         if path.is_dir() {
             collect_yaml(&path, found);
-        } else if name.ends_with(".yaml") && !name.ends_with(".test.yaml") {
+        } else if path.extension().is_some_and(|extension| extension == "yaml")
+            && !path.to_string_lossy().ends_with(".test.yaml")
+        {
             found.push(path);
         }
     }

@@ -1,5 +1,7 @@
 //! `sensor rules check`
 
+use std::fmt::Write as _;
+
 use clap::{Args, ValueEnum};
 use sensor_rules::{
     diagnostic::{self, Diagnostic, Severity, Style},
@@ -78,14 +80,16 @@ fn text(loaded: &Loaded, found: &[Diagnostic]) -> String {
         text.push_str("\n\n");
     }
     let of = |severity| found.iter().filter(|one| one.severity == severity).count();
-    text.push_str(&format!(
-        "{} in {}: {}, {}, {}\n",
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "{} in {}: {}, {}, {}",
         count(loaded.rules.len(), "rule"),
         count(loaded.results.len(), "file"),
         count(of(Severity::Error), "error"),
         count(of(Severity::Warning), "warning"),
         count(of(Severity::Lint), "lint"),
-    ));
+    );
     text
 }
 
