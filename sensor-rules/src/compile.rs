@@ -5,6 +5,7 @@
 //! effects, so that their order is free.
 
 pub(crate) mod emit;
+pub(crate) mod guess;
 pub(crate) mod optimize;
 pub(crate) mod specialize;
 

@@ -116,6 +116,7 @@ impl Program {
         }
     }
 
+    #[inline]
     fn children_of(&self, range: &std::ops::Range<u32>) -> &[StepId] {
         &self.children[range.start as usize..range.end as usize]
     }

@@ -60,7 +60,11 @@ pub fn rule_file(input: &[u8]) {
         return;
     }
     let loaded = load(input);
-    assert_eq!(loaded.rule_set.is_some(), loaded.is_ok(), "rules without a fault, or neither");
+    assert_eq!(
+        loaded.rule_set.is_some(),
+        loaded.is_ok(),
+        "rules without a fault, or neither"
+    );
     for diagnostic in diagnostics(&loaded) {
         assert!(!render(&diagnostic, &loaded.sources, Style::Plain).is_empty());
     }
@@ -85,7 +89,9 @@ pub fn rule_file(input: &[u8]) {
 /// # Panics
 /// Where the crate breaks one of these laws.
 pub fn condition(input: &[u8]) {
-    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
     if text.len() > INPUT_BYTES_MAX {
         return;
     }
@@ -98,7 +104,9 @@ pub fn condition(input: &[u8]) {
         Err(error) => panic!("{printed:?}, printed for {text:?}, does not parse: {error}"),
     }
     let catalogue = Catalogue::new();
-    let Ok(checked) = check(&expr, &catalogue) else { return };
+    let Ok(checked) = check(&expr, &catalogue) else {
+        return;
+    };
     let event = event();
     let holds = Program::new(&checked).matches(&event, &mut Scratch::new());
     assert!(
@@ -108,7 +116,10 @@ pub fn condition(input: &[u8]) {
     match explain(&expr, &catalogue, &event) {
         Ok(explanation) => {
             let truth = explanation.lines.first().map(|line| line.truth == Truth::True);
-            assert!(truth.is_none_or(|truth| truth == holds), "{printed}\n{explanation}");
+            assert!(
+                truth.is_none_or(|truth| truth == holds),
+                "{printed}\n{explanation}"
+            );
         }
         Err(errors) => panic!("{printed} was checked, but is not explained: {errors:?}"),
     }
@@ -119,7 +130,9 @@ pub fn condition(input: &[u8]) {
 /// # Panics
 /// Where the crate breaks one of these laws.
 pub fn output_format(input: &[u8]) {
-    let Ok(format) = std::str::from_utf8(input) else { return };
+    let Ok(format) = std::str::from_utf8(input) else {
+        return;
+    };
     if format.len() > INPUT_BYTES_MAX {
         return;
     }
@@ -134,7 +147,10 @@ pub fn output_format(input: &[u8]) {
         }
         Err(error) => {
             let end = error.offset.saturating_add(error.bytes);
-            assert!(format.get(error.offset..end).is_some(), "{error:?} lies outside {format:?}");
+            assert!(
+                format.get(error.offset..end).is_some(),
+                "{error:?} lies outside {format:?}"
+            );
         }
     }
 }

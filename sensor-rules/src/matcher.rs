@@ -1,20 +1,20 @@
 //! Constants, made ready to be compared with a great many values.
 //!
-//! Equality is a hash set, prefixes and suffixes are a sorted search, several substrings are one automaton. Nothing
+//! Equality is a hash set; prefixes, suffixes and networks are a sorted search; several substrings are one automaton. Nothing
 //! here allocates while it matches, except where a regular expression meets text that is not UTF-8.
 
 mod glob;
+mod net;
 mod path;
 mod regex;
 mod text;
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
 use crate::ast::Modifier;
 use crate::ir::{Constants, Predicate, Relation};
 pub(crate) use glob::glob_matches;
+use net::NetSet;
 pub(crate) use regex::compile_regex;
 pub(crate) use text::TextSet;
 
@@ -48,7 +48,7 @@ pub(crate) enum ConstantSet {
     Numbers(Box<[i128]>),
     NumberOrder(Relation, i128),
     Ips(Box<[IpAddr]>),
-    Nets(Box<[IpNet]>),
+    Nets(NetSet),
 }
 
 impl Matcher {
@@ -135,10 +135,11 @@ impl ConstantSet {
                 ips.sort_unstable();
                 Self::Ips(ips.into())
             }
-            Constants::Net(nets) => Self::Nets(nets.clone().into()),
+            Constants::Net(nets) => Self::Nets(NetSet::new(nets)),
         }
     }
 
+    #[inline]
     pub(crate) fn matches(&self, value: Scalar<'_>) -> bool {
         match (self, value) {
             (Self::Text(set), Scalar::Text(text)) => set.matches(text),
@@ -151,7 +152,7 @@ impl ConstantSet {
                 order_doubles(*relation, value, *limit)
             }
             (Self::Ips(ips), Scalar::Ip(ip)) => ips.binary_search(&ip).is_ok(),
-            (Self::Nets(nets), Scalar::Ip(ip)) => nets.iter().any(|net| net.contains(&ip)),
+            (Self::Nets(nets), Scalar::Ip(ip)) => nets.contains(ip),
             _ => false,
         }
     }

@@ -26,7 +26,9 @@ const INPUT_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// The inputs of a target, in the order of their names.
 fn corpus(target: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.expect("the folder can be read").path())
@@ -42,7 +44,11 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
 fn feed(target: &str, body: fn(&[u8]), input: &[u8]) {
     let started = Instant::now();
     let outcome = catch_unwind(|| body(input));
-    assert!(outcome.is_ok(), "{target} fails for b\"{}\"", input.escape_ascii());
+    assert!(
+        outcome.is_ok(),
+        "{target} fails for b\"{}\"",
+        input.escape_ascii()
+    );
     assert!(
         started.elapsed() < INPUT_TIME_MAX,
         "{target} takes {:?} for b\"{}\"",
@@ -65,7 +71,8 @@ fn every_input_of_the_corpus_keeps_the_laws() {
 #[test]
 fn mutations_of_the_corpus_keep_the_laws() {
     let seconds = std::env::var("SENSOR_FUZZ_SECONDS").ok();
-    let time = seconds.map(|text| Duration::from_secs(text.parse().expect("SENSOR_FUZZ_SECONDS is a number")));
+    let time =
+        seconds.map(|text| Duration::from_secs(text.parse().expect("SENSOR_FUZZ_SECONDS is a number")));
     for (target, body) in TARGETS {
         let inputs = corpus(target);
         let mut mutator = Mutator::new(&inputs);

@@ -5,6 +5,7 @@ use std::mem::{Discriminant, discriminant};
 use hashbrown::HashMap;
 
 use crate::ast::Modifier;
+use crate::compile::guess::has_many_values;
 use crate::ir::{Constants, Graph, Node, NodeId, Operand, Predicate, Relation, Scope, Test};
 
 /// Rewrites nodes; each once.
@@ -219,7 +220,12 @@ fn estimate_test(test: &Test) -> Estimate {
         Predicate::Exists => (0.5, 0.9),
         Predicate::Constants(relation, modifier, constants) => {
             let is_text = matches!(constants, Constants::Text(_));
-            let (cost, holds) = estimate_relation(*relation, is_text);
+            let (cost, mut holds) = estimate_relation(*relation, is_text);
+            if let (Operand::Field(field), Relation::Eq, true) = (&test.operand, *relation, is_text)
+                && !has_many_values(field)
+            {
+                holds = 0.4;
+            }
             if *modifier == Modifier::AnyOf {
                 (cost, holds)
             } else {

@@ -11,10 +11,12 @@ use hashbrown::HashMap;
 
 use crate::ast::Modifier;
 use crate::compile::emit::Emitter;
+use crate::compile::guess::has_many_values;
 use crate::eval::{Scratch, SlotId, Source};
 use crate::event::Event;
-use crate::field::FieldRef;
+use crate::field::{FieldRef, FieldType};
 use crate::ir::{Constants, Graph, Node, NodeId, Operand, Predicate, Relation, Scope, TestId};
+use crate::matcher::Scalar;
 
 /// Below so many rules it is cheaper to evaluate them all.
 const RULES_MIN: usize = 8;
@@ -115,8 +117,8 @@ impl Index {
             };
             for (key, test) in keys {
                 let group = members.entry(key).or_default();
-                for text in texts(graph, test) {
-                    group.entry(text.clone()).or_default().push(position);
+                for constant in constants(graph, test) {
+                    group.entry(constant).or_default().push(position);
                 }
             }
         }
@@ -140,8 +142,10 @@ impl Index {
         for group in &self.groups {
             let value = values.get(sources, group.slot, event);
             for item in values.items(&value) {
-                if let Some(bytes) = values.bytes(*item) {
-                    group.lookup.find(bytes, candidates);
+                match values.scalar(*item) {
+                    Some(Scalar::Text(bytes)) => group.lookup.find(bytes, candidates),
+                    Some(Scalar::Number(number)) => group.lookup.find(&number.to_le_bytes(), candidates),
+                    _ => {}
                 }
             }
         }
@@ -240,7 +244,7 @@ impl DemandFinder<'_> {
             Node::Const(_) | Node::Not(_) => None,
             Node::Test(test) => group_key(self.graph, *test).map(|key| Demand {
                 tests: vec![*test],
-                holds: selectivity(key.relation, texts(self.graph, *test).len()),
+                holds: selectivity(key.relation, constants(self.graph, *test).len()),
             }),
             Node::And(children) => children
                 .iter()
@@ -281,25 +285,35 @@ fn group_key(graph: &Graph, test: TestId) -> Option<GroupKey> {
     let Operand::Field(field) = &test.operand else {
         return None;
     };
-    let Predicate::Constants(relation, Modifier::AnyOf, Constants::Text(_)) = &test.predicate else {
+    let Predicate::Constants(relation, Modifier::AnyOf, constants) = &test.predicate else {
         return None;
     };
-    let is_looked_up = matches!(
-        relation,
-        Relation::Eq | Relation::StartsWith | Relation::EndsWith | Relation::Contains
-    );
+    let is_looked_up = match constants {
+        Constants::Text(_) => matches!(
+            relation,
+            Relation::Eq | Relation::StartsWith | Relation::EndsWith | Relation::Contains
+        ),
+        // Ports; a fraction would equal whole constants that its bytes do not.
+        Constants::Number(_) => *relation == Relation::Eq && field.value_type() == FieldType::Port,
+        Constants::Ip(_) | Constants::Net(_) => false,
+    };
     // A list may be asked for every element, of which an empty list has none.
     let key = GroupKey {
         field: field.clone(),
         relation: *relation,
     };
-    (is_looked_up && test.scope != Scope::Every).then_some(key)
+    (is_looked_up && has_many_values(field) && test.scope != Scope::Every).then_some(key)
 }
 
-fn texts(graph: &Graph, test: TestId) -> &[Vec<u8>] {
+/// The constants of a test that can be looked up, as bytes: numbers by their representation.
+fn constants(graph: &Graph, test: TestId) -> Vec<Vec<u8>> {
     match &graph.test(test).predicate {
-        Predicate::Constants(_, _, Constants::Text(texts)) => texts,
-        _ => &[],
+        Predicate::Constants(_, _, Constants::Text(texts)) => texts.clone(),
+        Predicate::Constants(_, _, Constants::Number(numbers)) => numbers
+            .iter()
+            .map(|number| number.to_le_bytes().to_vec())
+            .collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -379,6 +393,14 @@ mod tests {
                 event.1
             );
         }
+    }
+
+    #[test]
+    fn what_most_events_have_is_not_demanded() {
+        let conditions: Vec<_> = (0..100)
+            .map(|n| format!("fd.typechar=f and user.name=root and fd.name startswith /d{n}/"))
+            .collect();
+        assert_eq!(candidates(&conditions, &Opened("cat", "/d9/file")), 1);
     }
 
     #[test]

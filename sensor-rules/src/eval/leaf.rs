@@ -34,6 +34,22 @@ pub(crate) enum LeafTest {
 
 impl Leaf {
     pub(crate) fn holds(&self, sources: &[Source], event: &impl Event, values: &mut Values) -> bool {
+        // Nearly every test is of this shape: one value that is no list, and constants of which any may match.
+        if let (Operands::One(slot), LeafTest::Constants(Matcher::Any(constants))) =
+            (self.operands, &self.test)
+        {
+            let value = values.get(sources, slot, event);
+            if value == Cached::Missing {
+                return false;
+            }
+            if let Some(scalar) = values.scalar(value) {
+                return constants.matches(scalar);
+            }
+        }
+        self.holds_for_any_shape(sources, event, values)
+    }
+
+    fn holds_for_any_shape(&self, sources: &[Source], event: &impl Event, values: &mut Values) -> bool {
         let (first, second) = match self.operands {
             Operands::One(slot) => (values.get(sources, slot, event), Cached::Missing),
             Operands::Either(first, second) => (

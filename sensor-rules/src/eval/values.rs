@@ -93,6 +93,7 @@ impl Values {
         wrapped
     }
 
+    #[inline]
     pub(super) const fn epoch(&self) -> u32 {
         self.epoch
     }
@@ -149,6 +150,7 @@ impl Values {
         value
     }
 
+    #[inline]
     fn keep(&mut self, value: &Value<'_>) -> Cached {
         let Value::List(values) = value else {
             return self.keep_single(value);
@@ -171,6 +173,7 @@ impl Values {
     }
 
     /// Keeps a value that is no list. A list in a list has no meaning and no value.
+    #[inline]
     fn keep_single(&mut self, value: &Value<'_>) -> Cached {
         match value {
             Value::Bool(value) => Cached::Bool(*value),
@@ -206,6 +209,7 @@ impl Values {
     }
 
     /// Keeps bytes as text. What does not fit any more has no value.
+    #[inline]
     pub(super) fn text(&mut self, bytes: &[u8]) -> Cached {
         self.compose(bytes.len(), |kept| kept.extend_from_slice(bytes))
     }
@@ -233,6 +237,7 @@ impl Values {
     }
 
     /// The bytes of text or of a byte buffer.
+    #[inline]
     pub(crate) fn bytes(&self, value: Cached) -> Option<&[u8]> {
         match value {
             Cached::Text { start, end } | Cached::Bytes { start, end } => {
@@ -243,6 +248,7 @@ impl Values {
     }
 
     /// The items of a list; a single value is its own only item, and no value has none.
+    #[inline]
     pub(crate) fn items<'a>(&'a self, value: &'a Cached) -> &'a [Cached] {
         match value {
             Cached::Missing => &[],
@@ -252,7 +258,8 @@ impl Values {
     }
 
     /// A single value as matchers see it.
-    pub(super) fn scalar(&self, value: Cached) -> Option<Scalar<'_>> {
+    #[inline]
+    pub(crate) fn scalar(&self, value: Cached) -> Option<Scalar<'_>> {
         match value {
             Cached::Missing | Cached::List { .. } => None,
             Cached::Bool(value) => Some(Scalar::Number(value.into())),
@@ -266,6 +273,7 @@ impl Values {
 }
 
 /// Offsets fit because [`EVENT_BYTES_MAX`] does, and each item of a list took at least its own evaluation.
+#[inline]
 fn offset(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }

@@ -60,6 +60,7 @@ impl TextSet {
         }
     }
 
+    #[inline]
     pub(super) fn matches(&self, text: &[u8]) -> bool {
         match self {
             Self::Nothing => false,
