@@ -51,7 +51,7 @@ pub(super) fn check(repo: &Repo) -> Result<Outcome> {
         match file.extension().and_then(|extension| extension.to_str()) {
             Some("rs") => {
                 rust += 1;
-                problems.extend(source_problems(&read(file)?).map(|problem| format!("{name}: {problem}")));
+                problems.extend(source_problems(file, &read(file)?).map(|problem| format!("{name}: {problem}")));
             }
             Some("md") => {
                 markdown += 1;
@@ -103,7 +103,9 @@ fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 /// What is wrong with one Rust file.
-fn source_problems(text: &str) -> impl Iterator<Item = String> {
+///
+/// A module's `tests.rs` needs no comment on what it is for: its name and the module it stands under say so.
+fn source_problems(path: &Path, text: &str) -> impl Iterator<Item = String> {
     let lines = text.lines().count();
     let long =
         (lines > FILE_LINES_MAX).then(|| format!("{lines} lines, more than {FILE_LINES_MAX}: split it"));
@@ -111,8 +113,9 @@ fn source_problems(text: &str) -> impl Iterator<Item = String> {
         .lines()
         .find(|line| !line.trim().is_empty())
         .unwrap_or_default();
-    let undocumented =
-        (!start.starts_with("//!")).then(|| "does not start with a //! comment on what it is for".to_owned());
+    let is_tests = path.file_name().is_some_and(|name| name == "tests.rs");
+    let undocumented = (!is_tests && !start.starts_with("//!"))
+        .then(|| "does not start with a //! comment on what it is for".to_owned());
     long.into_iter().chain(undocumented)
 }
 
@@ -197,7 +200,7 @@ mod tests {
             ("", 1),
             (long.as_str(), 1),
         ] {
-            assert_eq!(source_problems(text).count(), problems, "{text:.20}");
+            assert_eq!(source_problems(Path::new("src/a.rs"), text).count(), problems, "{text:.20}");
         }
     }
 
