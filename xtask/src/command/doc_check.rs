@@ -51,7 +51,8 @@ pub(super) fn check(repo: &Repo) -> Result<Outcome> {
         match file.extension().and_then(|extension| extension.to_str()) {
             Some("rs") => {
                 rust += 1;
-                problems.extend(source_problems(file, &read(file)?).map(|problem| format!("{name}: {problem}")));
+                problems
+                    .extend(source_problems(file, &read(file)?).map(|problem| format!("{name}: {problem}")));
             }
             Some("md") => {
                 markdown += 1;
@@ -200,7 +201,11 @@ mod tests {
             ("", 1),
             (long.as_str(), 1),
         ] {
-            assert_eq!(source_problems(Path::new("src/a.rs"), text).count(), problems, "{text:.20}");
+            assert_eq!(
+                source_problems(Path::new("src/a.rs"), text).count(),
+                problems,
+                "{text:.20}"
+            );
         }
     }
 
