@@ -1,4 +1,5 @@
-/* The loads of the benchmarks. Each prints how often it did what it does, and the nanoseconds that it took.
+/* The loads of the benchmarks. Each prints how often it did what it does, the nanoseconds that it took, and those of
+ * processor time that it and its children used meanwhile.
  *
  *   load getppid TIMES
  *   load open TIMES PATH                      open to be read, close
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -28,6 +30,16 @@ static long long now(clockid_t clock)
     struct timespec time;
     clock_gettime(clock, &time);
     return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+/* Processor time of the process and of its children that have ended. */
+static long long used(void)
+{
+    struct rusage children;
+    getrusage(RUSAGE_CHILDREN, &children);
+    return now(CLOCK_PROCESS_CPUTIME_ID)
+        + (children.ru_utime.tv_sec + children.ru_stime.tv_sec) * 1000000000LL
+        + (children.ru_utime.tv_usec + children.ru_stime.tv_usec) * 1000LL;
 }
 
 static void fail(const char *what)
@@ -98,15 +110,15 @@ static void connect_udp(void)
 
 static void repeat(long long times, void (*operation)(void))
 {
-    long long began = now(CLOCK_MONOTONIC);
+    long long began = now(CLOCK_MONOTONIC), used_before = used();
     for (long long time = 0; time < times; time++)
         operation();
-    printf("%lld %lld\n", times, now(CLOCK_MONOTONIC) - began);
+    printf("%lld %lld %lld\n", times, now(CLOCK_MONOTONIC) - began, used() - used_before);
 }
 
 static void flood(long long seconds, long long per_second, void (*operation)(void))
 {
-    long long began = now(CLOCK_MONOTONIC), end = began + seconds * 1000000000LL, done = 0, time;
+    long long used_before = used(), began = now(CLOCK_MONOTONIC), end = began + seconds * 1000000000LL, done = 0, time;
     while ((time = now(CLOCK_MONOTONIC)) < end) {
         long long due = (double)(time - began) * per_second / 1e9;
         if (done >= due) {
@@ -118,7 +130,7 @@ static void flood(long long seconds, long long per_second, void (*operation)(voi
         for (int portion = 0; portion < 64 && done < due; portion++, done++)
             operation();
     }
-    printf("%lld %lld\n", done, now(CLOCK_MONOTONIC) - began);
+    printf("%lld %lld %lld\n", done, now(CLOCK_MONOTONIC) - began, used() - used_before);
 }
 
 static void needle(long long times, long pause_us)

@@ -7,14 +7,21 @@ use super::{
     progress,
     report::{Section, Table},
     statistics::{median, with_spread},
-    workload::{Loads, WORKLOADS},
+    workload::{Done, Loads, WORKLOADS},
 };
 
 /// Short runs of each load in one turn of an arm; their median counts.
 const RUNS: usize = 5;
 
-/// Nanoseconds of one operation, by load, then by round.
-type Times = BTreeMap<&'static str, Vec<f64>>;
+/// Nanoseconds of one operation.
+#[derive(Clone, Copy, Debug)]
+struct Time {
+    clock: f64,
+    processor: f64,
+}
+
+/// By load, then by round.
+type Times = BTreeMap<&'static str, Vec<Time>>;
 
 /// What an arm's loads took, and what they took without an agent right before.
 #[derive(Debug, Default)]
@@ -51,9 +58,14 @@ pub(super) fn run(rounds: u32) -> anyhow::Result<Section> {
 
 fn measure(loads: &Loads, times: &mut Times) -> anyhow::Result<()> {
     for workload in &WORKLOADS {
-        let runs = (0..RUNS).map(|_| Ok(loads.run(workload, workload.times)?.each()));
-        let runs = runs.collect::<anyhow::Result<Vec<f64>>>()?;
-        times.entry(workload.name).or_default().push(median(&runs));
+        let runs = (0..RUNS).map(|_| loads.run(workload, workload.times));
+        let runs = runs.collect::<anyhow::Result<Vec<_>>>()?;
+        let middle = |of: fn(&Done) -> f64| median(&runs.iter().map(of).collect::<Vec<f64>>());
+        let time = Time {
+            clock: middle(Done::each),
+            processor: middle(Done::each_used),
+        };
+        times.entry(workload.name).or_default().push(time);
     }
     Ok(())
 }
@@ -66,24 +78,31 @@ fn section(arms: &[Rules], pairs: &[Pairs]) -> Section {
         let alone: Vec<f64> = pairs
             .iter()
             .flat_map(|pair| &pair.alone[workload.name])
-            .copied()
+            .map(|time| time.clock)
             .collect();
-        let each = |compare: fn(f64, f64) -> f64, digits| {
+        let each = |compare: fn(&Time, &Time) -> f64, digits| {
             pairs.iter().map(move |pair| {
                 let both = pair.watched[workload.name].iter().zip(&pair.alone[workload.name]);
-                let compared: Vec<f64> = both.map(|(watched, alone)| compare(*watched, *alone)).collect();
+                let compared: Vec<f64> = both.map(|(watched, alone)| compare(watched, alone)).collect();
                 with_spread(&compared, digits)
             })
         };
         let head = [workload.title.to_owned(), format!("{:.0}", median(&alone))];
-        ratios.row(head.into_iter().chain(each(|watched, alone| watched / alone, 2)));
+        ratios.row(
+            head.into_iter()
+                .chain(each(|watched, alone| watched.clock / alone.clock, 2)),
+        );
         let head = [workload.title.to_owned()];
-        added.row(head.into_iter().chain(each(|watched, alone| watched - alone, 0)));
+        added.row(
+            head.into_iter()
+                .chain(each(|watched, alone| watched.processor - alone.processor, 0)),
+        );
     }
     let text = format!(
         "Time of one operation with the agent, as a multiple of the time without it right before: the median over the \
          rounds, and the quartiles. Each round has {RUNS} short runs of each load in each turn.\n\n{ratios}\n\
-         The same, as nanoseconds that are added to one operation:\n\n{added}"
+         Nanoseconds of the load's own processor time that are added to one operation, that is without what it waits \
+         for, be it the agent or another program that has the core:\n\n{added}"
     );
     Section {
         title: "What programs lose",

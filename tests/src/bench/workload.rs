@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
+use super::statistics::number;
 use crate::helper;
 
 /// One kind of load, and how long a short run of it is.
@@ -69,14 +70,21 @@ pub(super) struct Loads {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Done {
     pub(super) operations: u64,
+    /// On the clock.
     pub(super) time: Duration,
+    /// Processor time of the load and its children.
+    pub(super) used: Duration,
 }
 
 impl Done {
-    /// Nanoseconds of one operation.
+    /// Nanoseconds of one operation, on the clock.
     pub(super) fn each(&self) -> f64 {
-        super::statistics::number(u64::try_from(self.time.as_nanos()).unwrap_or(u64::MAX))
-            / super::statistics::number(self.operations)
+        1e9 * self.time.as_secs_f64() / number(self.operations)
+    }
+
+    /// Nanoseconds of processor time of one operation.
+    pub(super) fn each_used(&self) -> f64 {
+        1e9 * self.used.as_secs_f64() / number(self.operations)
     }
 
     /// What two did at the same time.
@@ -84,6 +92,7 @@ impl Done {
         Self {
             operations: self.operations + other.operations,
             time: self.time.max(other.time),
+            used: self.used + other.used,
         }
     }
 
@@ -188,12 +197,15 @@ impl Drop for Running {
 
 fn parse(text: &str) -> anyhow::Result<Done> {
     let numbers = text
-        .trim()
-        .split_once(' ')
-        .and_then(|(operations, nanoseconds)| Some((operations.parse().ok()?, nanoseconds.parse().ok()?)));
-    let (operations, nanoseconds) = numbers.with_context(|| format!("a load says {text:?}"))?;
-    Ok(Done {
-        operations,
-        time: Duration::from_nanos(nanoseconds),
-    })
+        .split_whitespace()
+        .map(str::parse)
+        .collect::<Result<Vec<u64>, _>>();
+    match numbers.as_deref() {
+        Ok([operations, time, used]) => Ok(Done {
+            operations: *operations,
+            time: Duration::from_nanos(*time),
+            used: Duration::from_nanos(*used),
+        }),
+        _ => bail!("a load says {text:?}"),
+    }
 }
