@@ -19,7 +19,7 @@ use mutate::Mutator;
 use sensor_rules::fuzzing::TARGETS;
 
 /// Inputs for each target, beside the corpus.
-const MUTATIONS: u32 = 1500;
+const MUTATIONS: u32 = 500;
 
 /// How long one input may take: a bound on what a hostile file costs, far above what any takes.
 const INPUT_TIME_MAX: Duration = Duration::from_secs(20);

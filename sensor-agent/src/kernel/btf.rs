@@ -107,10 +107,14 @@ impl Btf {
             path: path.to_owned(),
             source,
         };
+        let content = |source| BtfError::Content {
+            path: path.to_owned(),
+            source: Box::new(source),
+        };
         if std::fs::metadata(path).map_err(read)?.len() > FILE_BYTES_MAX {
-            return Err(BtfError::Malformed("longer than 64 MiB"));
+            return Err(content(BtfError::Malformed("longer than 64 MiB")));
         }
-        Self::parse(std::fs::read(path).map_err(read)?)
+        Self::parse(std::fs::read(path).map_err(read)?).map_err(content)
     }
 
     /// Takes a BTF file's bytes.
