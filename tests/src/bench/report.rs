@@ -71,8 +71,8 @@ const READING: &str = "\
   calls, and loses that much less.
 - `getppid` is a call that no rule asks for. What it pays is the price of having a program at the exit of system calls
   at all; without rules on files there is no such program, and it pays nothing.
-- Loss is counted by the kernel side where it happens, not inferred. An event that is filtered is one that no rule can
-  match; one that is lost is one that there was no room for.
+- Loss is counted by the kernel side where it happens, not inferred. An event that is filtered is one of the agent's own
+  or a failed call that is not wanted; one that is lost is one that there was no room for.
 ";
 
 /// Puts the report together.
