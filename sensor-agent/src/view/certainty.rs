@@ -14,6 +14,9 @@ use crate::event::Body;
 const NOT_COMPARABLE: u32 =
     flags::PATH_TRUNCATED | flags::FILE_RACED | flags::GIVEN_UNREADABLE | flags::GIVEN_TRUNCATED;
 
+/// The two that nobody forked: init and kthreadd (`rest_init`, `init/main.c`). Every line ends at one of them.
+const FIRST_PROCESSES: [u32; 2] = [1, 2];
+
 impl View<'_> {
     pub(super) fn certainty_value<'b>(&'b self, field: Field, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
         match field {
@@ -36,8 +39,27 @@ impl View<'_> {
                 let (_, resolved) = self.paths()?;
                 Some(Value::Bool(resolved.is_empty()))
             }
+            Field::ProcArgsTruncated => {
+                let cut = flags::ARGV_TRUNCATED | flags::ARGV_UNREADABLE;
+                let image = self.image?;
+                Some(Value::Bool(image.is_partial || image.flags & cut != 0))
+            }
+            Field::ProcLineageIncomplete => Some(Value::Bool(self.is_lineage_incomplete())),
             _ => None,
         }
+    }
+
+    /// Whether an ancestor, or its program, is not known.
+    fn is_lineage_incomplete(&self) -> bool {
+        let Some(own) = self.process else { return true };
+        let mut oldest = own;
+        for process in self.state.processes.ancestors(own) {
+            if process.image_at(self.event.header.time_ns).is_partial {
+                return true;
+            }
+            oldest = process;
+        }
+        !FIRST_PROCESSES.contains(&oldest.key.tgid)
     }
 
     /// Calls `note` with each thing that is known to be incomplete, as `field: reason`.

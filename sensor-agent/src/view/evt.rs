@@ -66,9 +66,12 @@ impl View<'_> {
                     None => write(buf, format_args!("{errno}")),
                 },
             },
-            Field::EvtTruncated | Field::EvtIncomplete | Field::PathMismatch | Field::PathUnresolved => {
-                self.certainty_value(field, buf)
-            }
+            Field::EvtTruncated
+            | Field::EvtIncomplete
+            | Field::PathMismatch
+            | Field::PathUnresolved
+            | Field::ProcArgsTruncated
+            | Field::ProcLineageIncomplete => self.certainty_value(field, buf),
             Field::EvtArgs | Field::EvtInfo => Some(self.all_arguments(buf)),
             Field::EvtArg => self.argument_text(arg, buf),
             Field::EvtRawarg => self.argument_raw(arg),

@@ -170,6 +170,8 @@ const fn is_of_who_did_it(field: Field) -> bool {
             | Field::ContainerName
             | Field::ContainerType
             | Field::ProcKey
+            | Field::ProcArgsTruncated
+            | Field::ProcLineageIncomplete
     )
 }
 

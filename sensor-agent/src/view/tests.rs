@@ -161,6 +161,9 @@ fn a_process_is_told_with_its_lineage() {
             (Field::ProcLoginshellid, None, "20"),
             (Field::ThreadCapEffective, None, "CAP_CHOWN CAP_DAC_READ_SEARCH"),
             (Field::ThreadIsmain, None, "true"),
+            (Field::ProcArgsTruncated, None, "false"),
+            // sshd's parent is not in the table.
+            (Field::ProcLineageIncomplete, None, "true"),
             (Field::UserUid, None, "1000"),
             (Field::UserName, None, "<NA>"),
             (Field::UserLoginuid, None, "-1"),

@@ -334,10 +334,22 @@ super::fields! {
     K8smetaRcUid "k8smeta.rc.uid" Text [] None "replication controller: UID";
     K8smetaRcLabel "k8smeta.rc.label" Text [] Required(Name) "replication controller: one label";
     K8smetaRcLabels "k8smeta.rc.labels" Text [List] None "replication controller: all labels";
-    // Our own: how sure the event is. Falco knows none of these.
+    // Our own, which Falco does not know: how sure the event is, and what people ask for.
     EvtTruncated "evt.truncated" Bool [Own] None "something of the event is known to be cut, unreadable or unresolved";
     EvtIncomplete "evt.incomplete" Text [Own] None "what that is, as field: reason; no value when nothing is";
     PathMismatch "path.mismatch" Bool [Own] None "the caller's name is not the file's: links, dots, or a race; a relative name is compared with the end of the path";
     PathUnresolved "path.unresolved" Bool [Own] None "the path is only the caller's word: the kernel has not resolved it";
     ProcKey "proc.key" Text [Own] None "stable id of the process, tgid:start in ns after boot; never reused before a restart";
+    ProcArgsTruncated "proc.args.truncated" Bool [Own] None "the program's arguments are cut or could not be read";
+    ProcLineageIncomplete "proc.lineage.incomplete" Bool [Own] None "the line of ancestors does not reach the first process, or the program of one of them is not known";
+    ProcExeSha256 "proc.exe.sha256" Text [Own] None "SHA-256 of the very file that runs, in hexadecimal digits";
+    ProcExePackage "proc.exe.package" Text [Own] None "package that the program file belongs to, by the database of dpkg, rpm or apk";
+    ProcIsExeFromImage "proc.is_exe_from_image" Bool [Own] None "the container's image brought the program file, and nobody has changed it since";
+    ProcIsContainerExec "proc.is_container_exec" Bool [Own] None "the process, or an ancestor, was put into a running container from outside: docker exec, kubectl exec, nsenter";
+    ContainerUnverified "container.unverified" Bool [Own] None "only the cgroup's name says so: no runtime knows of the container";
+    MetaPending "meta.pending" Bool [Own] None "facts on container, pod or file were still being fetched; an update with the same id follows";
+    K8sPodOwnerKind "k8s.pod.owner.kind" Text [Own] None "what controls the pod: Deployment, DaemonSet, StatefulSet, Job, …";
+    K8sPodOwnerName "k8s.pod.owner.name" Text [Own] None "name of what controls the pod";
+    K8sPodServiceAccount "k8s.pod.service_account" Text [Own] None "the pod's service account";
+    K8sNodeName "k8s.node.name" Text [Own] None "the node that the pod runs on";
 }
