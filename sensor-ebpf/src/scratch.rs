@@ -25,7 +25,7 @@ pub(crate) struct Component {
 
 /// One record in the making.
 ///
-/// VERIFIER: what changes along the way (`end`, `count`, the header's flags) lives here and not in
+/// VERIFIER: what changes along the way (`end`, `count`, `cursor`, the header's flags) lives here and not in
 /// registers. The verifier does not track what map values hold, so the many ways through a collector
 /// become one state wherever they meet; in registers they multiply, and exec alone passes its limit of a
 /// million instructions.
@@ -37,6 +37,8 @@ pub(crate) struct Slot {
     pub(crate) components: [Component; PATH_COMPONENTS_MAX],
     /// Components found.
     pub(crate) count: u64,
+    /// Where its text ends so far.
+    pub(crate) cursor: u64,
     /// Bytes of the record in use.
     pub(crate) end: u64,
 }

@@ -8,7 +8,7 @@ use sensor_common::{
 
 use super::Kernel;
 use crate::{
-    kernel::path::{count, set_count, write_name},
+    kernel::path::{count, cursor, set_count, set_cursor, write_name},
     scratch::{Component, Scratch, Slot},
 };
 
@@ -61,18 +61,21 @@ fn walk(slot: *mut Slot, directory: u64) -> u64 {
     1
 }
 
-/// Writes the names found by [`walk`], root first; returns where the text ends.
+/// Writes the names found by [`walk`], root first; returns where the text ends. Shaped as the loop that
+/// writes paths (`path.rs`), for the same reason.
 #[inline(never)]
-fn write(slot: *mut Slot, count: u64, begin: u64) -> u64 {
-    let mut end = begin;
+fn write(slot: *mut Slot, begin: u64) -> u64 {
+    set_cursor(slot, begin);
     for step in 0..CGROUP_LEVELS_MAX as u64 {
+        let count = count(slot);
+        let end = cursor(slot);
         if step >= count || end >= TAIL_OFFSET_MAX as u64 {
             break;
         }
         let index = (count - 1 - step) as usize & (CGROUP_LEVELS_MAX - 1);
         // SAFETY: masked into bounds; the slot is a live map value.
         let component = unsafe { (*slot).components[index] };
-        end = write_name(
+        let written = write_name(
             slot,
             end,
             Component {
@@ -80,8 +83,9 @@ fn write(slot: *mut Slot, count: u64, begin: u64) -> u64 {
                 ..component
             },
         );
+        set_cursor(slot, written);
     }
-    end
+    cursor(slot)
 }
 
 /// The length of a kernfs name, which the kernel does not keep: found by reading it to where it will
@@ -112,6 +116,6 @@ pub(crate) fn append_path(scratch: &mut Scratch, directory: Kernel) -> Span {
         scratch.flag(flags::CGROUP_TRUNCATED);
     }
     let begin = scratch.end();
-    let end = write(scratch.slot(), count(scratch.slot()), begin);
+    let end = write(scratch.slot(), begin);
     scratch.advance(end)
 }
