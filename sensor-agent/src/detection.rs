@@ -144,12 +144,14 @@ fn process(view: &View<'_>) -> v1::Process {
 }
 
 fn container(view: &View<'_>) -> Option<v1::Container> {
-    let cgroup = view.cgroup.as_ref()?;
-    let container = cgroup.container.as_ref()?;
+    let container = view.container()?;
     Some(v1::Container {
         id: container.id.to_string(),
         runtime: container.runtime.to_owned(),
-        cgroup: readable(&cgroup.path),
+        cgroup: view
+            .cgroup
+            .as_ref()
+            .map_or_else(String::new, |cgroup| readable(&cgroup.path)),
     })
 }
 

@@ -6,9 +6,13 @@
 
 pub mod cgroup;
 pub mod container;
+pub mod home;
 pub mod process;
+pub mod residence;
+pub mod runtime_call;
 pub mod seed;
 pub mod users;
+pub mod workload;
 
 use std::sync::Arc;
 
@@ -16,8 +20,11 @@ use crate::event::{Body, Event};
 
 use self::{
     cgroup::{Cgroup, Cgroups},
+    home::Wanted,
     process::{Image, Process, ProcessKey, Processes},
+    residence::Residences,
     users::Users,
+    workload::Workloads,
 };
 
 /// Bounds of the tables.
@@ -27,7 +34,7 @@ pub struct StateLimits {
     pub processes_max: usize,
     /// How long an ended process without living children is remembered, in nanoseconds.
     pub exited_keep_ns: u64,
-    /// Cgroups.
+    /// Cgroups, containers, pods: so many of each.
     pub cgroups_max: usize,
 }
 
@@ -38,8 +45,15 @@ pub struct State {
     pub processes: Processes,
     /// Cgroups by id.
     pub cgroups: Cgroups,
+    /// Containers that processes were seen in.
+    pub residences: Residences,
+    /// What runtimes and Kubernetes have told.
+    pub workloads: Workloads,
     /// Names of users and groups.
     pub users: Users,
+    /// Containers whose facts somebody should look for.
+    wanted: Vec<Wanted>,
+    sweeps: u32,
 }
 
 impl State {
@@ -49,6 +63,10 @@ impl State {
         Self {
             processes: Processes::new(limits.processes_max, limits.exited_keep_ns),
             cgroups: Cgroups::new(limits.cgroups_max),
+            residences: Residences::new(limits.cgroups_max),
+            workloads: Workloads::new(limits.cgroups_max),
+            wanted: Vec::new(),
+            sweeps: 0,
             users: Users::default(),
         }
     }
@@ -61,6 +79,7 @@ impl State {
                 let cgroup = self.cgroups.learn(header.cgroup_id, fork.cgroup);
                 let parent = parent_key(&fork.fixed.identity);
                 let image = self.processes.image_at(parent, header.time_ns);
+                let home = self.settle_child(key(event), &fork.fixed.identity, &cgroup);
                 let process = Process {
                     key: key(event),
                     parent: Some(parent),
@@ -69,6 +88,7 @@ impl State {
                     gid: header.gid,
                     images: smallvec::smallvec![image.unwrap_or_else(|| Image::unknown(event.comm()))],
                     cgroup: Some(cgroup),
+                    home,
                     exited_ns: None,
                     is_approximate: false,
                     children: 0,
@@ -77,13 +97,19 @@ impl State {
             }
             Body::Exec(exec) => {
                 let cgroup = self.cgroups.learn(header.cgroup_id, exec.cgroup);
-                self.processes.exec(event, exec, cgroup);
+                let mut home = self.settle_exec(key(event), &exec.fixed.identity, &cgroup);
+                home.runtime_call = home::runtime_call(event, exec, &home);
+                self.processes.exec(event, exec, cgroup, home);
             }
-            Body::Exit(_) => self.processes.exit(key(event), header.time_ns),
+            Body::Exit(_) => {
+                self.leave(key(event));
+                self.processes.exit(key(event), header.time_ns);
+            }
             Body::Open(_) | Body::Connect(_) | Body::Ptrace(_) => {
                 if self.processes.get_or_upgrade(key(event)).is_none() {
-                    self.processes
-                        .insert_unknown(event, self.cgroups.get(header.cgroup_id));
+                    let cgroup = self.cgroups.get(header.cgroup_id);
+                    self.processes.insert_unknown(event, cgroup);
+                    self.want_of(key(event));
                 }
             }
         }
@@ -104,6 +130,10 @@ impl State {
     pub fn sweep(&mut self, now_ns: u64) {
         self.processes.sweep(now_ns);
         self.users.refresh();
+        self.sweeps = self.sweeps.wrapping_add(1);
+        if self.sweeps.is_multiple_of(home::SWEEPS_BETWEEN) {
+            self.forget_unused();
+        }
     }
 }
 

@@ -32,6 +32,7 @@ use crate::{
     state::{
         self, State,
         cgroup::Cgroup,
+        container::Container,
         process::{Image, Process},
     },
 };
@@ -152,6 +153,20 @@ impl<'a> View<'a> {
             number,
             event_type: context.types.of(event),
         }
+    }
+
+    /// The container that the process belongs to; of a process that is not known, what its cgroup says.
+    #[must_use]
+    pub fn container(&self) -> Option<&Container> {
+        match self.process {
+            Some(process) => process.home.container.as_deref(),
+            None => self.named_container(),
+        }
+    }
+
+    /// The container that the cgroup names which the event happened in.
+    pub(crate) fn named_container(&self) -> Option<&Container> {
+        self.cgroup.as_ref()?.container.as_deref()
     }
 
     /// Nanoseconds since 1970.

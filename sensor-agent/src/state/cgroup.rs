@@ -18,7 +18,7 @@ pub struct Cgroup {
     /// From the hierarchy's root; not necessarily UTF-8.
     pub path: Box<[u8]>,
     /// The container that its path names.
-    pub container: Option<Container>,
+    pub container: Option<Arc<Container>>,
     /// Events that were delivered, by kind.
     delivered: [AtomicU64; KIND_COUNT],
 }
@@ -30,7 +30,7 @@ impl Cgroup {
         Self {
             id,
             path: path.into(),
-            container: container::from_cgroup_path(path),
+            container: container::from_cgroup_path(path).map(Arc::new),
             delivered: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
@@ -88,6 +88,11 @@ impl Cgroups {
         let cgroup = Arc::new(Cgroup::new(id, path));
         self.by_id.insert(id, Arc::clone(&cgroup));
         cgroup
+    }
+
+    /// Forgets the cgroups for which `keep` says no.
+    pub fn retain(&mut self, mut keep: impl FnMut(u64) -> bool) {
+        self.by_id.retain(|id, _| keep(*id));
     }
 
     /// Forgets the cgroups that no process in the table is in; with none such, all of them: processes

@@ -1,15 +1,23 @@
 //! Containers, recognised by the cgroup that their runtime made.
 //!
 //! The path is what the kernel calls the cgroup, so it is there from the container's first process on and
-//! cannot be late. What it does not tell (image, name, pod) is another module's business.
+//! cannot be late. It is only a name: whoever may make cgroups can make this one too. Which processes belong to the
+//! container is [`residence`](super::residence)'s business, and what a runtime says of it [`workload`](super::workload)'s.
+
+#[cfg(test)]
+mod tests;
 
 /// A container, as far as its cgroup's path tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Container {
     /// The runtime's whole id.
     pub id: Box<str>,
     /// Who made it; empty where the path does not tell.
     pub runtime: &'static str,
+    /// The container around it, where the path names one: a runtime within a container.
+    pub outer: Option<Box<str>>,
+    /// The pod whose folder is above it.
+    pub pod_uid: Option<Box<str>>,
 }
 
 /// Characters of `container.id` in Falco's rules and outputs.
@@ -59,13 +67,30 @@ pub fn from_cgroup_path(path: &[u8]) -> Option<Container> {
         .split('/')
         .filter(|component| !component.is_empty())
         .collect();
-    (0..components.len()).rev().find_map(|index| {
+    let named = |index: usize| {
         let parent = index.checked_sub(1).map(|before| components[before]);
-        from_component(components[index], parent, index)
+        from_component(components[index], parent, index).map(|(id, runtime)| (index, id, runtime))
+    };
+    let (index, id, runtime) = (0..components.len()).rev().find_map(named)?;
+    let outer = (0..index).rev().find_map(named).map(|(_, outer, _)| outer);
+    let pod_uid = components[..=index]
+        .iter()
+        .rev()
+        .find_map(|component| pod_uid(component));
+    Some(Container {
+        id: id.into(),
+        runtime,
+        outer: outer.filter(|outer| *outer != id).map(Into::into),
+        pod_uid,
     })
 }
 
-fn from_component(component: &str, parent: Option<&str>, depth: usize) -> Option<Container> {
+/// The id and the runtime that one component names.
+fn from_component<'p>(
+    component: &'p str,
+    parent: Option<&str>,
+    depth: usize,
+) -> Option<(&'p str, &'static str)> {
     // `kubepods-pod<uid>.slice:cri-containerd:<id>`: containerd with systemd's names but without systemd.
     if let Some((rest, id)) = component.rsplit_once(':')
         && is_hex_id(id)
@@ -76,10 +101,7 @@ fn from_component(component: &str, parent: Option<&str>, depth: usize) -> Option
             Some("docker") => "docker",
             _ => "",
         };
-        return Some(Container {
-            id: id.into(),
-            runtime,
-        });
+        return Some((id, runtime));
     }
     let name = component.strip_suffix(".scope").unwrap_or(component);
     for (prefix, runtime) in PREFIXES {
@@ -87,10 +109,7 @@ fn from_component(component: &str, parent: Option<&str>, depth: usize) -> Option
         if let Some(id) = name.strip_prefix(prefix)
             && is_hex_id(id)
         {
-            return Some(Container {
-                id: id.into(),
-                runtime,
-            });
+            return Some((id, runtime));
         }
     }
     if let Some(id) = named_container(component, parent) {
@@ -103,42 +122,39 @@ fn from_component(component: &str, parent: Option<&str>, depth: usize) -> Option
             (None, Some(parent)) if is_pod(parent) => "cri",
             _ => "",
         };
-        return Some(Container {
-            id: component.into(),
-            runtime,
-        });
+        return Some((component, runtime));
     }
     // `ctr run` and nerdctl put their containers at /<namespace>/<name>.
     if depth == 1
         && parent.is_some_and(|parent| CONTAINERD_NAMESPACES.contains(&parent))
         && is_name(component)
     {
-        return Some(Container {
-            id: component.into(),
-            runtime: "containerd",
-        });
+        return Some((component, "containerd"));
     }
     None
 }
 
 /// Runtimes whose containers have names instead of ids.
-fn named_container(component: &str, parent: Option<&str>) -> Option<Container> {
-    let of = |id: &str, runtime| {
-        is_name(id).then(|| Container {
-            id: id.into(),
-            runtime,
-        })
-    };
+fn named_container<'p>(component: &'p str, parent: Option<&str>) -> Option<(&'p str, &'static str)> {
+    let of = |id: &'p str, runtime| is_name(id).then_some((id, runtime));
     if let Some(id) = component.strip_prefix("lxc.payload.") {
         return of(id, "lxc");
     }
     if parent == Some("lxc") || parent == Some("lxc.payload") {
         return of(component, "lxc");
     }
-    // systemd-nspawn: machine-<name>.scope, and systemd-nspawn@<name>.service.
+    // BuildKit's build steps, which run below the daemon's own folder.
+    if parent == Some("buildkit") {
+        return of(component, "buildkit");
+    }
+    // systemd-machined: machine-<name>.scope for nspawn and libvirt, whose names are escaped: `-` is `\x2d`.
     let scope = component.strip_suffix(".scope");
     if let Some(id) = scope.and_then(|name| name.strip_prefix("machine-")) {
-        return of(id, "systemd-nspawn");
+        return match id.split_once(r"\x2d") {
+            Some(("qemu", _)) => None,
+            Some(("lxc", rest)) => of(rest, "libvirt-lxc"),
+            _ => of(id, "systemd-nspawn"),
+        };
     }
     if let Some(id) = component
         .strip_prefix("systemd-nspawn@")
@@ -164,13 +180,24 @@ fn is_hex_id(id: &str) -> bool {
 
 /// A pod's folder: `pod<uid>` or `kubepods-...-pod<uid>.slice`.
 fn is_pod(component: &str) -> bool {
+    pod_uid(component).is_some()
+}
+
+/// The uid in a pod's folder. systemd's names have `_` where the uid has `-`.
+fn pod_uid(component: &str) -> Option<Box<str>> {
+    // `kubepods-...-pod<uid>.slice:cri-containerd:<id>` is a container's folder with its pod's name in it.
+    let component = component.split(':').next().unwrap_or(component);
     let uid = component.strip_prefix("pod").or_else(|| {
         component
             .strip_suffix(".slice")
             .and_then(|slice| slice.rsplit_once("-pod"))
             .map(|(_, uid)| uid)
-    });
-    uid.is_some_and(|uid| uid.len() >= 32)
+    })?;
+    let is_uid = (32..=ID_BYTES_MAX).contains(&uid.len())
+        && uid
+            .bytes()
+            .all(|byte| byte.is_ascii_hexdigit() || byte == b'-' || byte == b'_');
+    is_uid.then(|| uid.replace('_', "-").into())
 }
 
 /// What containerd and LXC take for a name.
@@ -180,145 +207,6 @@ fn is_name(name: &str) -> bool {
         && name.strip_suffix(".slice").is_none()
         && name
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    const OTHER: &str = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
-    const POD: &str = "3a41d0c5-3f8b-4c3c-9f39-6f8e4a1b2c3d";
-
-    #[test]
-    fn runtimes_are_told_by_their_cgroups() {
-        let uid = POD.replace('-', "_");
-        let cases: Vec<(String, Option<(&str, &str)>)> = vec![
-            // Docker: cgroupfs, systemd, rootless, in Docker.
-            (format!("/docker/{ID}"), Some((ID, "docker"))),
-            (format!("/system.slice/docker-{ID}.scope"), Some((ID, "docker"))),
-            (
-                format!("/user.slice/user-1000.slice/user@1000.service/user.slice/docker-{ID}.scope"),
-                Some((ID, "docker")),
-            ),
-            (format!("/docker/{ID}/docker/{OTHER}"), Some((OTHER, "docker"))),
-            (format!("/docker/{ID}/init.scope"), Some((ID, "docker"))),
-            (
-                format!("/docker/{ID}/system.slice/ssh.service"),
-                Some((ID, "docker")),
-            ),
-            // Kubernetes: cgroupfs and systemd drivers, every QoS class.
-            (format!("/kubepods/besteffort/pod{POD}/{ID}"), Some((ID, "cri"))),
-            (format!("/kubepods/pod{POD}/{ID}"), Some((ID, "cri"))),
-            (
-                format!(
-                    "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{uid}.slice/cri-containerd-{ID}.scope"
-                ),
-                Some((ID, "containerd")),
-            ),
-            (
-                format!("/kubepods.slice/kubepods-pod{uid}.slice/crio-{ID}.scope"),
-                Some((ID, "cri-o")),
-            ),
-            (
-                format!("/kubepods.slice/kubepods-pod{uid}.slice/docker-{ID}.scope"),
-                Some((ID, "docker")),
-            ),
-            (
-                format!(
-                    "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{uid}.slice/cri-containerd-{ID}.scope"
-                ),
-                Some((ID, "containerd")),
-            ),
-            (
-                format!(
-                    "/system.slice/containerd.service/kubepods-besteffort-pod{uid}.slice:cri-containerd:{ID}"
-                ),
-                Some((ID, "containerd")),
-            ),
-            (
-                format!("/kubepods.slice/kubepods-pod{uid}.slice/crio-conmon-{ID}.scope"),
-                None,
-            ),
-            // Podman, rootful and rootless.
-            (format!("/machine.slice/libpod-{ID}.scope"), Some((ID, "podman"))),
-            (
-                format!("/machine.slice/libpod-{ID}.scope/container"),
-                Some((ID, "podman")),
-            ),
-            (format!("/libpod_parent/libpod-{ID}"), Some((ID, "podman"))),
-            (
-                format!("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope"),
-                Some((ID, "podman")),
-            ),
-            (format!("/machine.slice/libpod-conmon-{ID}.scope"), None),
-            // containerd without CRI, runc, ECS.
-            ("/default/web".into(), Some(("web", "containerd"))),
-            ("/k8s.io/web-1.a_b".into(), Some(("web-1.a_b", "containerd"))),
-            (format!("/{ID}"), Some((ID, ""))),
-            (format!("/ecs/task-1/{ID}"), Some((ID, ""))),
-            (
-                "/ecs/0123456789abcdef0123456789abcdef-1234567890".into(),
-                Some(("0123456789abcdef0123456789abcdef-1234567890", "docker")),
-            ),
-            // LXC, systemd-nspawn.
-            ("/lxc.payload.debian".into(), Some(("debian", "lxc"))),
-            ("/lxc/debian/init.scope".into(), Some(("debian", "lxc"))),
-            ("/lxc.monitor.debian".into(), None),
-            (
-                "/machine.slice/machine-debian.scope".into(),
-                Some(("debian", "systemd-nspawn")),
-            ),
-            (
-                "/machine.slice/systemd-nspawn@debian.service/payload".into(),
-                Some(("debian", "systemd-nspawn")),
-            ),
-            // The host.
-            ("/".into(), None),
-            (String::new(), None),
-            ("/init.scope".into(), None),
-            ("/system.slice/docker.service".into(), None),
-            ("/system.slice/containerd.service".into(), None),
-            ("/user.slice/user-0.slice/session-1.scope".into(), None),
-            (format!("/kubepods/besteffort/pod{POD}"), None),
-            (format!("/kubepods.slice/kubepods-pod{uid}.slice"), None),
-            (format!("/docker/{}", &ID[..63]), None),
-            (format!("/docker/{}g", &ID[..63]), None),
-            ("/default".into(), None),
-        ];
-        for (path, expected) in cases {
-            let found = from_cgroup_path(path.as_bytes());
-            let found = found
-                .as_ref()
-                .map(|container| (&*container.id, container.runtime));
-            assert_eq!(found, expected, "{path}");
-        }
-    }
-
-    #[test]
-    fn a_short_id_has_twelve_characters_where_there_are_so_many() {
-        let of = |id: &str| Container {
-            id: id.into(),
-            runtime: "",
-        };
-        assert_eq!(of(ID).short_id(), "0123456789ab");
-        assert_eq!(of("web").short_id(), "web");
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_have_an_answer(path in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = from_cgroup_path(&path);
-        }
-
-        #[test]
-        fn an_id_is_found_below_any_folders(before in "(/[a-z.-]{1,12}){0,4}", behind in "(/[a-z]{1,8}){0,2}") {
-            let path = format!("{before}/docker-{ID}.scope{behind}");
-            let found = from_cgroup_path(path.as_bytes());
-            prop_assert!(found.is_some(), "{}", path);
-        }
-    }
+            // The backslash is of systemd's escapes.
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-\\".contains(&byte))
 }

@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use sensor_common::record::{FileId, Identity, flags};
 use smallvec::SmallVec;
 
-use super::cgroup::Cgroup;
+use super::{cgroup::Cgroup, container::Container, residence::Entry, runtime_call::RuntimeCall};
 use crate::event::{Event, Exec};
 
 /// Images of one process that are kept.
@@ -82,14 +82,27 @@ pub struct Process {
     pub gid: u32,
     /// Its programs, the newest last; never empty.
     pub images: SmallVec<[Arc<Image>; 2]>,
-    /// Where it was at its last fork or exec.
+    /// The cgroup that it was in at its last fork, exec or move.
     pub cgroup: Option<Arc<Cgroup>>,
+    /// Where it belongs, whatever its cgroup says now.
+    pub home: Home,
     /// When it ended.
     pub exited_ns: Option<u64>,
     /// The start time comes from /proc, which rounds it down to a tick.
     pub is_approximate: bool,
     /// Processes in the table that name it as their parent.
     pub children: u32,
+}
+
+/// Where a process belongs; the host by default.
+#[derive(Clone, Debug, Default)]
+pub struct Home {
+    /// Its container.
+    pub container: Option<Arc<Container>>,
+    /// How it, or the ancestor that came from outside, got there.
+    pub entry: Option<Entry>,
+    /// The call of an OCI runtime that this process is.
+    pub runtime_call: Option<Arc<RuntimeCall>>,
 }
 
 impl Image {
@@ -295,6 +308,10 @@ impl Processes {
             uid: header.uid,
             gid: header.gid,
             images: smallvec::smallvec![Image::unknown(event.comm())],
+            home: Home {
+                container: cgroup.as_ref().and_then(|cgroup| cgroup.container.clone()),
+                ..Home::default()
+            },
             cgroup,
             exited_ns: None,
             is_approximate: false,
@@ -304,7 +321,7 @@ impl Processes {
     }
 
     /// Takes in an exec: a new image, and newer identities.
-    pub fn exec(&mut self, event: &Event<'_>, exec: &Exec<'_>, cgroup: Arc<Cgroup>) {
+    pub fn exec(&mut self, event: &Event<'_>, exec: &Exec<'_>, cgroup: Arc<Cgroup>, home: Home) {
         let key = super::key(event);
         let image = Image::from_exec(event, exec);
         let identity = exec.fixed.identity;
@@ -314,6 +331,7 @@ impl Processes {
             process.uid = event.header.uid;
             process.gid = event.header.gid;
             process.cgroup = Some(cgroup);
+            process.home = home;
             if process.images.len() == IMAGES_MAX {
                 process.images.remove(0);
             }
@@ -328,11 +346,31 @@ impl Processes {
             gid: event.header.gid,
             images: smallvec::smallvec![image],
             cgroup: Some(cgroup),
+            home,
             exited_ns: None,
             is_approximate: false,
             children: 0,
         };
         self.insert(process, event.header.time_ns);
+    }
+
+    /// Takes in a move to another cgroup.
+    pub fn moved(&mut self, key: ProcessKey, cgroup: Arc<Cgroup>) {
+        if let Some(process) = self.get_mut(key) {
+            process.cgroup = Some(cgroup);
+        }
+    }
+
+    /// Says where a process belongs.
+    pub fn set_home(&mut self, key: ProcessKey, home: Home) {
+        if let Some(process) = self.get_mut(key) {
+            process.home = home;
+        }
+    }
+
+    /// Every process.
+    pub fn iter(&self) -> impl Iterator<Item = &Process> {
+        self.by_tgid.values().flatten().map(|process| &**process)
     }
 
     /// Takes in an end; the process stays for a while.

@@ -11,7 +11,7 @@ use sensor_common::record::{FileId, Identity};
 use super::{
     State,
     cgroup::Cgroup,
-    process::{Image, Process, ProcessKey, TICK_NS, cmdline},
+    process::{Home, Image, Process, ProcessKey, TICK_NS, cmdline},
 };
 
 /// Where to find the cgroups that containers are told by.
@@ -94,6 +94,7 @@ fn inode(path: &Path) -> Option<u64> {
 /// Adds every process that runs. Returns how many were read.
 pub fn from_proc(state: &mut State) -> usize {
     let hierarchies = Hierarchies::find();
+    state.residences.set_host_mount_ns(host_mount_ns());
     let Ok(all) = procfs::process::all_processes() else {
         return 0;
     };
@@ -105,6 +106,7 @@ pub fn from_proc(state: &mut State) -> usize {
             count += 1;
         }
     }
+    state.settle_seeded();
     count
 }
 
@@ -157,6 +159,7 @@ fn read(state: &mut State, hierarchies: &Hierarchies, process: &ProcProcess) -> 
         gid: status.rgid,
         images: smallvec::smallvec![image(process.pid, stat.comm.as_bytes()).into()],
         cgroup: Some(cgroup),
+        home: Home::default(),
         exited_ns: None,
         is_approximate: true,
         children: 0,
@@ -198,6 +201,11 @@ fn image(pid: i32, name: &[u8]) -> Image {
 
 fn nanoseconds(seconds: i64, nanoseconds: impl TryInto<u64>) -> u64 {
     u64::try_from(seconds).unwrap_or(0) * 1_000_000_000 + nanoseconds.try_into().unwrap_or(0)
+}
+
+/// The host's mount namespace: that of the first process. 0 where it cannot be told.
+fn host_mount_ns() -> u32 {
+    namespace(1, "mnt")
 }
 
 /// The inode number in `mnt:[4026531840]`.

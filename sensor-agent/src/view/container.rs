@@ -9,7 +9,10 @@ const HOST: &[u8] = b"host";
 
 impl View<'_> {
     pub(super) fn container_value(&self, field: Field) -> Option<Value<'_>> {
-        let container = self.cgroup.as_ref()?.container.as_ref();
+        let container = self.container();
+        if container.is_none() && self.cgroup.is_none() {
+            return None;
+        }
         match field {
             Field::ContainerId => Some(Value::Text(
                 container.map_or(HOST, |container| container.short_id().as_bytes()),

@@ -60,9 +60,7 @@ impl View<'_> {
     }
 
     fn is_in_container(&self) -> bool {
-        self.cgroup
-            .as_ref()
-            .is_some_and(|cgroup| cgroup.container.is_some())
+        self.container().is_some()
     }
 
     fn host_user(&self, uid: u32) -> Option<&User> {

@@ -17,6 +17,7 @@ fn process(own: ProcessKey, parent: Option<ProcessKey>) -> Process {
         uid: 0,
         gid: 0,
         images: smallvec::smallvec![Image::unknown(b"x")],
+        home: Home::default(),
         cgroup: None,
         exited_ns: None,
         is_approximate: false,
@@ -51,7 +52,7 @@ fn apply_exec(table: &mut Processes, own: ProcessKey, time_ns: u64, argv: &[u8])
         header,
         body: Body::Exec(body.clone()),
     };
-    table.exec(&event, &body, Arc::new(Cgroup::new(1, b"/")));
+    table.exec(&event, &body, Arc::new(Cgroup::new(1, b"/")), Home::default());
 }
 
 #[test]
