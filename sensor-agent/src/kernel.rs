@@ -5,6 +5,7 @@
 pub mod attach;
 pub mod btf;
 pub mod counters;
+mod direct;
 pub mod fields;
 pub mod load;
 pub mod ring;

@@ -7,6 +7,11 @@
 /// The offset of a field that this kernel does not have.
 pub const MISSING: u32 = u32::MAX;
 
+/// Stands in the programs' code for the number of the kernel function `bpf_rdonly_cast`, which only the
+/// running kernel's BTF tells: the agent turns each call of this helper, which no kernel has, into a call
+/// of that function before it loads the programs. Without it the calls are dead code.
+pub const CAST_CALL: i32 = 0x6ca5_7a11;
+
 /// Where a field may be found: the first place that exists counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {

@@ -1,6 +1,7 @@
 //! Typed reads of kernel objects over offsets known only at load.
 
 pub(crate) mod cgroup;
+mod direct;
 pub(crate) mod file;
 pub(crate) mod path;
 pub(crate) mod task;
@@ -27,6 +28,18 @@ static WANT_FAILED: u32 = 1;
 /// not, or [`MISSING`]. Set before load.
 #[unsafe(no_mangle)]
 static CGROUP_V1_SUBSYS: u32 = MISSING;
+
+/// BTF ids of the structures that the [`KernelField`]s are members of; see `direct`. Set before load.
+#[unsafe(no_mangle)]
+static STRUCTURES: [u32; FIELD_COUNT] = [0; FIELD_COUNT];
+
+/// BTF id of a structure that begins with a pointer: `list_head`. Set before load.
+#[unsafe(no_mangle)]
+static WORD_STRUCTURE: u32 = 0;
+
+/// 1 when the kernel lets programs load fields without a helper. Set before load.
+#[unsafe(no_mangle)]
+static DIRECT: u32 = 0;
 
 /// `sizeof(struct inode)`: where overlayfs keeps the upper name when BTF does not tell. Set before load.
 #[unsafe(no_mangle)]
@@ -59,6 +72,16 @@ global!(
     CGROUP_V1_SUBSYS
 );
 global!(
+    /// See [`WORD_STRUCTURE`].
+    word_structure,
+    WORD_STRUCTURE
+);
+global!(
+    /// See [`DIRECT`].
+    is_direct,
+    DIRECT
+);
+global!(
     /// See [`INODE_BYTES`].
     inode_bytes,
     INODE_BYTES
@@ -74,6 +97,13 @@ pub(crate) fn offset(field: KernelField) -> Option<u64> {
     } else {
         Some(offset as u64)
     }
+}
+
+/// The BTF id of the structure that a field is a member of.
+#[inline(always)]
+fn structure(field: KernelField) -> u32 {
+    // SAFETY: as in `offset`.
+    unsafe { ptr::read_volatile(&raw const STRUCTURES[field as usize]) }
 }
 
 /// A kernel address. Reading through a wrong one gives an error, never a fault.
@@ -102,10 +132,23 @@ impl Kernel {
         }
     }
 
-    /// Reads a field.
+    /// Reads a pointer or another word at an offset that may vary.
+    #[inline(always)]
+    pub(crate) fn word_at(self, offset: u64) -> Option<u64> {
+        if is_direct() == 0 {
+            return self.read_at(offset);
+        }
+        direct::read(self.0 + offset, word_structure(), 0)
+    }
+
+    /// Reads a field. What a wrong address gives is an error or zero.
     #[inline(always)]
     pub(crate) fn read<T: Copy>(self, field: KernelField) -> Option<T> {
-        self.read_at(offset(field)?)
+        let at = offset(field)?;
+        if is_direct() == 0 {
+            return self.read_at(at);
+        }
+        direct::read(self.0, structure(field), at).or_else(|| self.read_at(at))
     }
 
     /// Reads a field, or gives its type's zero.

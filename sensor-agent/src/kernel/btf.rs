@@ -67,6 +67,7 @@ mod kind {
     pub(super) const VOLATILE: u32 = 9;
     pub(super) const CONST: u32 = 10;
     pub(super) const RESTRICT: u32 = 11;
+    pub(super) const FUNC: u32 = 12;
     pub(super) const FUNC_PROTO: u32 = 13;
     pub(super) const VAR: u32 = 14;
     pub(super) const DATASEC: u32 = 15;
@@ -319,6 +320,29 @@ impl Btf {
             }
         }
         Err(BtfError::Malformed("a loop of typedefs"))
+    }
+
+    /// The id of a structure that has this member.
+    pub fn structure_with(&self, structure: &str, member: &str) -> Result<Option<u32>, BtfError> {
+        let ids = self.named.get(structure.as_bytes()).map_or(&[][..], Vec::as_slice);
+        for &id in ids {
+            let head = self.head(id)?;
+            if head.kind == kind::STRUCT && self.path_offset(head, member)?.is_some() {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The id of a function. Looks at every type, since functions are asked for once or twice and are many.
+    pub fn function(&self, name: &str) -> Result<Option<u32>, BtfError> {
+        for (at, id) in self.types.iter().zip(1_u32..) {
+            let head = self.head_at(*at as usize)?;
+            if head.kind == kind::FUNC && self.name(head.name)? == name.as_bytes() {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     /// The size of a structure, in bytes.

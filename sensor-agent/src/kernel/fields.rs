@@ -9,6 +9,8 @@ use super::btf::{Btf, BtfError};
 pub struct Offsets {
     /// In the order of [`FIELDS`].
     pub values: [u32; FIELD_COUNT],
+    /// The structures that the fields are members of, by their ids in BTF; in the same order.
+    pub structures: [u32; FIELD_COUNT],
     /// `sizeof(struct inode)`, or [`MISSING`].
     pub inode_bytes: u32,
     /// Fields that this kernel lacks.
@@ -32,13 +34,15 @@ pub struct MissingField {
 /// Only for BTF that cannot be read; a field that is missing or ambiguous is listed instead.
 pub fn resolve(btf: &Btf) -> Result<Offsets, BtfError> {
     let mut values = [MISSING; FIELD_COUNT];
+    let mut structures = [0; FIELD_COUNT];
     let mut missing = Vec::new();
-    for (spec, value) in FIELDS.iter().zip(&mut values) {
+    for ((spec, value), structure) in FIELDS.iter().zip(&mut values).zip(&mut structures) {
         let mut reason = None;
         for place in spec.places {
             match btf.offset_of(place.structure, place.member) {
                 Ok(Some(offset)) => {
                     *value = offset;
+                    *structure = btf.structure_with(place.structure, place.member)?.unwrap_or(0);
                     break;
                 }
                 Ok(None) => {}
@@ -57,6 +61,7 @@ pub fn resolve(btf: &Btf) -> Result<Offsets, BtfError> {
     let inode_bytes = btf.size_of("inode")?.unwrap_or(MISSING);
     Ok(Offsets {
         values,
+        structures,
         inode_bytes,
         missing,
     })

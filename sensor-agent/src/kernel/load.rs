@@ -16,6 +16,7 @@ use sensor_common::{
 use super::{
     btf::{Btf, BtfError, VMLINUX},
     counters::LossMapKey,
+    direct::{self, Cast},
     fields::{self, MissingField, Offsets},
 };
 
@@ -133,15 +134,26 @@ const HANDLERS: [(ProgramSpec, Handler); 3] = [
 pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     pub(super) missing: Vec<MissingField>,
+    /// Why fields are read by a helper and not by plain loads; `None` when they are.
+    pub(super) slow_reads: Option<String>,
     /// Kept here, since the kernel empties a program array nobody holds.
     pub(super) _handlers: ProgramArray<MapData>,
 }
 
-/// Loads everything.
+/// What is known of the kernel's types.
+struct Types {
+    offsets: Offsets,
+    v1_subsystem: u32,
+    /// Plain loads of fields, or why there are none.
+    cast: Result<Cast, String>,
+    aya: AyaBtf,
+}
+
+/// Loads everything. Where the kernel does not take plain loads of fields, with reads by a helper.
 pub(super) fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
-    let path = options.btf.as_deref().unwrap_or_else(|| Path::new(VMLINUX));
-    let (offsets, v1_subsystem) = offsets(path)?;
-    let essential: Vec<_> = offsets
+    let types = types(options.btf.as_deref())?;
+    let essential: Vec<_> = types
+        .offsets
         .missing
         .iter()
         .filter(|field| field.without.is_none())
@@ -155,25 +167,46 @@ pub(super) fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
                 .join(", "),
         ));
     }
-    let types = AyaBtf::parse_file(path, Endianness::default())?;
+    let slow_reads = match &types.cast {
+        Err(reason) => reason.clone(),
+        Ok(cast) => match load_with(options, &types, Some(*cast)) {
+            Err(error @ (LoadError::Program { .. } | LoadError::Object(_))) => {
+                tracing::warn!(%error, "the programs are loaded again, with slower reads of fields");
+                error.to_string()
+            }
+            result => return result,
+        },
+    };
+    let mut loaded = load_with(options, &types, None)?;
+    loaded.slow_reads = Some(slow_reads);
+    Ok(loaded)
+}
+
+fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result<Loaded, LoadError> {
     let want_failed = u32::from(!options.drop_failed);
+    let is_direct = u32::from(cast.is_some());
+    let word_structure = cast.map_or(0, |cast| cast.word_structure);
+    let object = direct::object(OBJECT, cast);
     let mut ebpf = EbpfLoader::new()
-        .btf(Some(&types))
-        .override_global("KERNEL_OFFSETS", &offsets.values[..], true)
-        .override_global("INODE_BYTES", &offsets.inode_bytes, true)
-        .override_global("CGROUP_V1_SUBSYS", &v1_subsystem, true)
+        .btf(Some(&types.aya))
+        .override_global("KERNEL_OFFSETS", &types.offsets.values[..], true)
+        .override_global("STRUCTURES", &types.offsets.structures[..], true)
+        .override_global("WORD_STRUCTURE", &word_structure, true)
+        .override_global("DIRECT", &is_direct, true)
+        .override_global("INODE_BYTES", &types.offsets.inode_bytes, true)
+        .override_global("CGROUP_V1_SUBSYS", &types.v1_subsystem, true)
         .override_global("AGENT_TGID", &options.agent_tgid, true)
         .override_global("WANT_FAILED", &want_failed, true)
         .map_max_entries("LIFECYCLE", options.lifecycle_ring_bytes)
         .map_max_entries("ACTIVITY", options.activity_ring_bytes)
-        .load(OBJECT)
+        .load(&object)
         .map_err(not_permitted)?;
     for spec in LIFECYCLE.into_iter().chain([DISPATCHER]) {
-        load_program(&mut ebpf, spec, &types)?;
+        load_program(&mut ebpf, spec, &types.aya)?;
     }
     let mut handlers = ProgramArray::try_from(take_map(&mut ebpf, "HANDLERS")?)?;
     for (spec, handler) in HANDLERS {
-        let program = load_program(&mut ebpf, spec, &types)?;
+        let program = load_program(&mut ebpf, spec, &types.aya)?;
         let fd = program.fd().map_err(|source| LoadError::Program {
             program: spec.name,
             source,
@@ -183,16 +216,30 @@ pub(super) fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     reserve_loss_entries(&mut ebpf)?;
     Ok(Loaded {
         ebpf,
-        missing: offsets.missing,
+        missing: types.offsets.missing.clone(),
+        slow_reads: None,
         _handlers: handlers,
     })
 }
 
-/// What our own reader of BTF says; its copy of the types is gone when this returns.
-fn offsets(path: &Path) -> Result<(Offsets, u32), LoadError> {
-    let btf = Btf::from_file(path)?;
+/// What both readers of BTF say; our own one's copy of the types is gone when this returns.
+fn types(given: Option<&Path>) -> Result<Types, LoadError> {
+    let path = given.unwrap_or_else(|| Path::new(VMLINUX));
     let own_cgroups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    Ok((fields::resolve(&btf)?, fields::v1_subsystem(&btf, &own_cgroups)?))
+    let btf = Btf::from_file(path)?;
+    let offsets = fields::resolve(&btf)?;
+    let v1_subsystem = fields::v1_subsystem(&btf, &own_cgroups)?;
+    let cast = match given {
+        None => direct::find(&btf)?,
+        Some(_) => Err("the types come from a file, whose numbers are not the kernel's".into()),
+    };
+    drop(btf);
+    Ok(Types {
+        offsets,
+        v1_subsystem,
+        cast,
+        aya: AyaBtf::parse_file(path, Endianness::default())?,
+    })
 }
 
 fn load_program<'a>(

@@ -24,7 +24,7 @@ pub(crate) fn directory(task: Kernel) -> Option<Kernel> {
     }
     let v1 = set
         .address(F::css_set_subsys)?
-        .read_at::<u64>(u64::from(subsystem) * 8)
+        .word_at(u64::from(subsystem) * 8)
         .and_then(Kernel::non_null)?
         .follow(F::css_cgroup)?
         .follow(F::cgroup_kn)?;

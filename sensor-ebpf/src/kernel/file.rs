@@ -22,7 +22,7 @@ pub(crate) fn by_descriptor(task: Kernel, fd: u64) -> Option<Kernel> {
         return None;
     }
     let files = table.follow(F::fdtable_fd)?;
-    files.read_at::<u64>(fd * 8).and_then(Kernel::non_null)
+    files.word_at(fd * 8).and_then(Kernel::non_null)
 }
 
 /// `I_CTIME_QUERIED`: since 6.13 the highest bit of `i_ctime_nsec` says that somebody has read the time
@@ -83,7 +83,7 @@ fn has_upper(inode: Kernel) -> bool {
         (Some(upper), Some(embedded)) => upper - embedded,
         _ => u64::from(super::inode_bytes()),
     };
-    inode.read_at::<u64>(behind).unwrap_or_default() != 0
+    inode.word_at(behind).unwrap_or_default() != 0
 }
 
 /// Whether a file on tmpfs was made by `memfd_create`: its name begins so, and has no parent

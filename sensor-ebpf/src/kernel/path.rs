@@ -26,9 +26,6 @@ const WALK_DETACHED: u64 = 2;
 /// Finds the components of a path, leaf first, and their number. Returns `WALK_*`, 0 for a whole path.
 #[inline(never)]
 fn walk(slot: *mut Slot, dentry: u64, mount: u64) -> u64 {
-    let Some(parent_at) = super::offset(F::dentry_d_parent) else {
-        return WALK_DETACHED;
-    };
     let Some(name_at) = super::offset(F::dentry_d_name) else {
         return WALK_DETACHED;
     };
@@ -53,7 +50,7 @@ fn walk(slot: *mut Slot, dentry: u64, mount: u64) -> u64 {
             root = mount.read_or_default(F::vfsmount_mnt_root);
             continue;
         }
-        let parent: u64 = dentry.read_at(parent_at).unwrap_or_default();
+        let parent: u64 = dentry.read_or_default(F::dentry_d_parent);
         let name = Kernel(dentry.0 + name_at);
         let count = count(slot);
         if count >= PATH_COMPONENTS_MAX as u64 {

@@ -49,7 +49,7 @@ fn signal_pid(signal: Kernel, pid_type: u64) -> u32 {
     let Some(pids) = signal.address(F::signal_pids) else {
         return 0;
     };
-    match pids.read_at::<u64>(pid_type * 8).and_then(Kernel::non_null) {
+    match pids.word_at(pid_type * 8).and_then(Kernel::non_null) {
         Some(pid) => pid_number(pid),
         None => 0,
     }
