@@ -161,10 +161,10 @@ fn hooks(config: &Config) -> Vec<Check> {
     let attached = Probes::load(&options).and_then(|(mut probes, _readers)| {
         probes.attach_lifecycle()?;
         probes.set_calls(&Call::ALL)?;
-        Ok(probes.hooks())
+        Ok((probes.hooks(), probes.slow_reads().map(str::to_owned)))
     });
     match attached {
-        Ok(hooks) => hooks
+        Ok((hooks, slow_reads)) => hooks
             .into_iter()
             .map(|hook| {
                 let kinds: Vec<_> = hook.kinds.iter().map(|kind| kind.name()).collect();
@@ -175,6 +175,7 @@ fn hooks(config: &Config) -> Vec<Check> {
                     format!("loads and attaches; gives {}", kinds.join(", ")),
                 )
             })
+            .chain([reads(slow_reads)])
             .collect(),
         Err(error) => {
             let help = match error {
@@ -193,6 +194,15 @@ fn hooks(config: &Config) -> Vec<Check> {
             ]
         }
     }
+}
+
+/// How the programs read the kernel's structures: by plain loads, or with a helper's call for each field.
+fn reads(slow: Option<String>) -> Check {
+    let found = slow.map_or_else(
+        || "by plain loads".to_owned(),
+        |why| format!("by a helper, which costs each event more time: {why}"),
+    );
+    Check::new("kernel", "reads", CheckState::Info, found)
 }
 
 fn cgroups() -> Check {

@@ -143,6 +143,12 @@ impl Probes {
         &self.loaded.missing
     }
 
+    /// Why fields are read by a helper's call each and not by plain loads; `None` when they are.
+    #[must_use]
+    pub fn slow_reads(&self) -> Option<&str> {
+        self.loaded.slow_reads.as_deref()
+    }
+
     /// Every hook, in use or not.
     #[must_use]
     pub fn hooks(&self) -> Vec<HookStatus> {

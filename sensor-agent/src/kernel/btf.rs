@@ -324,7 +324,10 @@ impl Btf {
 
     /// The id of a structure that has this member.
     pub fn structure_with(&self, structure: &str, member: &str) -> Result<Option<u32>, BtfError> {
-        let ids = self.named.get(structure.as_bytes()).map_or(&[][..], Vec::as_slice);
+        let ids = self
+            .named
+            .get(structure.as_bytes())
+            .map_or(&[][..], Vec::as_slice);
         for &id in ids {
             let head = self.head(id)?;
             if head.kind == kind::STRUCT && self.path_offset(head, member)?.is_some() {
