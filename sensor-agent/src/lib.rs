@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod event;
 pub mod hub;
 pub mod kernel;
+pub mod kubernetes;
 pub mod log;
 pub mod metrics;
 pub mod pipeline;

@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use sensor_proto::v1::{KindCounters, Priority};
@@ -169,6 +170,82 @@ impl SinkMetrics {
     }
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabels {
+    cause: &'static str,
+}
+
+/// What the Kubernetes watch counts.
+#[derive(Debug, Clone, Default)]
+pub struct KubernetesMetrics {
+    pods: Gauge,
+    lists: Counter,
+    events: Counter,
+    failed: Family<CauseLabels, Counter>,
+}
+
+impl KubernetesMetrics {
+    /// A request that got no answer that helps; `cause` is one of a fixed set.
+    pub(crate) fn failed(&self, cause: &'static str) {
+        self.failed.get_or_create(&CauseLabels { cause }).inc();
+    }
+
+    /// Items that could not be read, or were too long.
+    pub(crate) fn malformed(&self, count: u64) {
+        if count > 0 {
+            let labels = CauseLabels { cause: "malformed" };
+            self.failed.get_or_create(&labels).inc_by(count);
+        }
+    }
+
+    /// A pod that found no room.
+    pub(crate) fn refused(&self) {
+        self.failed("table_full");
+    }
+
+    /// An owner that was not asked for, because too many questions wait.
+    pub(crate) fn unanswered(&self) {
+        self.failed("queue_full");
+    }
+
+    pub(crate) fn listed(&self) {
+        self.lists.inc();
+    }
+
+    pub(crate) fn watched(&self) {
+        self.events.inc();
+    }
+
+    pub(crate) fn known(&self, pods: usize) {
+        self.pods.set(i64::try_from(pods).unwrap_or(i64::MAX));
+    }
+
+    /// How often a cause was counted.
+    #[cfg(test)]
+    pub(crate) fn failures(&self, cause: &'static str) -> u64 {
+        self.failed.get_or_create(&CauseLabels { cause }).get()
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "kubernetes_pods",
+            "Pods of this node that are known",
+            self.pods.clone(),
+        );
+        registry.register("kubernetes_lists", "Lists of all pods", self.lists.clone());
+        registry.register(
+            "kubernetes_watch_events",
+            "Events of watches",
+            self.events.clone(),
+        );
+        registry.register(
+            "kubernetes_failures",
+            "What the Kubernetes API did not give, by cause",
+            self.failed.clone(),
+        );
+    }
+}
+
 /// The registry and the handles of those who count.
 #[derive(Debug)]
 pub struct Metrics {
@@ -181,6 +258,8 @@ pub struct Metrics {
     pub responses: ResponseMetrics,
     /// For the sinks.
     pub sinks: SinkMetrics,
+    /// For the Kubernetes watch.
+    pub kubernetes: KubernetesMetrics,
     live: Arc<collect::Live>,
 }
 
@@ -192,6 +271,7 @@ impl Metrics {
         let detections = DetectionMetrics::default();
         let responses = ResponseMetrics::default();
         let sinks = SinkMetrics::default();
+        let kubernetes = KubernetesMetrics::default();
         for kind in SubscriberKind::ALL {
             subscribers.delivered(kind, 0);
             subscribers
@@ -230,6 +310,7 @@ impl Metrics {
             "Items lost because a sink could not be written to",
             sinks.failed.clone(),
         );
+        kubernetes.register(&mut registry);
         registry.register_collector(Box::new(Arc::clone(&live)));
         Arc::new(Self {
             registry,
@@ -237,6 +318,7 @@ impl Metrics {
             detections,
             responses,
             sinks,
+            kubernetes,
             live,
         })
     }

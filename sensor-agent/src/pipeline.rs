@@ -17,13 +17,19 @@ use crate::{
     event::Event,
     hub::{Hub, Item},
     kernel::counters::{Counters, Loss},
-    state::State,
+    state::{
+        State,
+        workload::feed::{FACTS_WAITING_MAX, FactReceiver},
+    },
     stats::Stats,
     view::{Context, View},
 };
 
 /// CPUs whose sequence numbers are followed; records of further ones are delivered all the same.
 const CPUS_MAX: usize = 4096;
+
+/// Facts that are taken in before one record: a flood of them delays no event for long.
+const FACTS_A_RECORD_MAX: usize = 16;
 
 /// What the pipeline is made of.
 pub struct Pipeline {
@@ -34,6 +40,7 @@ pub struct Pipeline {
     stats: Arc<Stats>,
     rule_counters: Vec<Counter>,
     counters: Arc<Counters>,
+    facts: FactReceiver,
     scratch: Scratch,
     matched: SmallVec<[RuleId; 8]>,
     number: u64,
@@ -59,6 +66,8 @@ pub struct Parts {
     pub rule_counters: Vec<Counter>,
     /// What the kernel counts.
     pub counters: Arc<Counters>,
+    /// Where facts of containers and pods come from.
+    pub facts: FactReceiver,
 }
 
 impl Pipeline {
@@ -73,6 +82,7 @@ impl Pipeline {
             stats: parts.stats,
             rule_counters: parts.rule_counters,
             counters: parts.counters,
+            facts: parts.facts,
             scratch: Scratch::default(),
             matched: SmallVec::new(),
             number: 0,
@@ -97,6 +107,7 @@ impl Pipeline {
         }
         self.number += 1;
         self.follow_sequence(ring, event.header.cpu, event.header.sequence);
+        self.take_facts(FACTS_A_RECORD_MAX);
         self.state.apply(&event);
         let view = View::new(&event, &self.state, &self.context, self.number);
         self.rules
@@ -116,6 +127,13 @@ impl Pipeline {
         self.stats.delivered(event.kind());
     }
 
+    /// Takes in what runtimes and Kubernetes have told since.
+    fn take_facts(&mut self, max: usize) {
+        for fact in std::iter::from_fn(|| self.facts.next()).take(max) {
+            self.state.workloads.take(fact);
+        }
+    }
+
     /// A gap in a CPU's numbers is a loss. The kernel counts it too, with its cause; this count proves it.
     fn follow_sequence(&mut self, ring: Ring, cpu: u16, sequence: u64) {
         let last = &mut self.sequences[ring as usize];
@@ -133,6 +151,7 @@ impl Pipeline {
     /// What is due once a second: forget what is old, measure the clock, tell of losses.
     pub fn tick(&mut self) {
         let now_ns = clock::boot_ns();
+        self.take_facts(FACTS_WAITING_MAX);
         self.state.sweep(now_ns);
         self.context.clock = Clock::now();
         self.report_losses();

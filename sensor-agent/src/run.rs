@@ -34,6 +34,8 @@ pub(crate) enum RunError {
     )]
     PidNamespace,
     #[error(transparent)]
+    Kubernetes(#[from] crate::kubernetes::KubernetesError),
+    #[error(transparent)]
     Serve(#[from] serve::ServeError),
     #[error(transparent)]
     Other(#[from] anyhow::Error),
@@ -42,7 +44,7 @@ pub(crate) enum RunError {
 impl RunError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Rules(_) | Self::Respond(_) => Exit::Wrong,
+            Self::Config(_) | Self::Rules(_) | Self::Respond(_) | Self::Kubernetes(_) => Exit::Wrong,
             Self::Kernel(_) | Self::PidNamespace => Exit::CannotRunHere,
             Self::Serve(_) | Self::Other(_) => Exit::Failed,
         }

@@ -12,6 +12,7 @@ use sensor_proto::v1;
 use crate::{
     detection::timestamp,
     kernel::{attach::HookStatus, counters::Counters},
+    kubernetes::Health,
     metrics::{LiveSource, TableFill},
     serve::StatusSource,
     stats::Stats,
@@ -27,6 +28,8 @@ pub struct Live {
     pub hooks: Vec<HookStatus>,
     /// What does not work here.
     pub degraded: Vec<String>,
+    /// Whether pods are followed, where they are to be.
+    pub kubernetes: Option<Arc<Health>>,
     /// The name that detections carry.
     pub hostname: Arc<str>,
     /// When the agent started, in nanoseconds since 1970.
@@ -131,7 +134,16 @@ impl StatusSource for Live {
                 resident_bytes: resident_bytes(),
             }),
             subscribers: Vec::new(),
-            degraded: self.degraded.clone(),
+            degraded: self
+                .degraded
+                .iter()
+                .cloned()
+                .chain(
+                    self.kubernetes
+                        .iter()
+                        .filter_map(|kubernetes| kubernetes.degraded()),
+                )
+                .collect(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod evt;
 mod fd;
 mod filled;
 mod names;
+mod pod;
 mod process;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,8 @@ pub struct Config {
     pub kernel: KernelConfig,
     /// The tables of processes and containers.
     pub state: StateConfig,
+    /// What the Kubernetes API is asked.
+    pub kubernetes: KubernetesConfig,
     /// The gRPC server.
     pub grpc: GrpcConfig,
     /// Detections on standard output.
@@ -134,6 +136,22 @@ impl Default for StateConfig {
             containers_max: 4_096,
         }
     }
+}
+
+/// What the Kubernetes API is asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KubernetesConfig {
+    /// Whether pods are followed; where nothing is said, when the agent runs in a pod with a service account.
+    pub enabled: Option<bool>,
+    /// `https://HOST[:PORT]`; what the environment says when left out.
+    pub api_server: Option<String>,
+    /// The node's name in Kubernetes; `hostname` when left out.
+    pub node: Option<String>,
+    /// The token; the service account's when left out.
+    pub token_file: Option<PathBuf>,
+    /// The authority's certificates; the service account's when left out.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// The gRPC server.

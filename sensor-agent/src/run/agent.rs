@@ -23,6 +23,7 @@ use crate::{
         fields::MissingField,
         load::LoadOptions,
     },
+    kubernetes::{self, Kubernetes},
     metrics::Metrics,
     pipeline::{self, Pipeline},
     serve::{self, Server},
@@ -30,7 +31,7 @@ use crate::{
         Encoder, Format,
         writer::{Sinks, Target},
     },
-    state::{State, StateLimits, seed},
+    state::{State, StateLimits, seed, workload::feed},
     stats::Stats,
     status::Live,
     view::{Context, EventTypes},
@@ -64,12 +65,14 @@ pub(super) async fn run(prepared: Prepared, start_ns: u64) -> Result<(), RunErro
         hostname,
         start_ns,
     };
-    let (server, mut reader) = watch(prepared, outputs.as_ref(), &probes, readers, state, context).await?;
+    let (server, mut reader, kubernetes) =
+        watch(prepared, outputs.as_ref(), &probes, readers, state, context).await?;
     server.set_ready(true).await;
     tracing::info!(start_ms = (clock::boot_ns() - start_ns) / 1_000_000, "ready");
 
     signals.wait(&mut reader, &outputs.sinks).await;
     tracing::info!("stopping");
+    drop(kubernetes);
     if let Err(error) = probes.detach() {
         tracing::error!(%error, "the programs could not be detached; the kernel detaches them when the agent ends");
     }
@@ -145,9 +148,17 @@ async fn watch(
     readers: Readers,
     known: State,
     context: Context,
-) -> Result<(Server, Reader), RunError> {
+) -> Result<(Server, Reader, Option<Kubernetes>), RunError> {
     let Prepared { config, rules } = prepared;
     let limits = state_limits(&config);
+    let (facts, told) = feed::channel();
+    let kubernetes = kubernetes::start(
+        &config.kubernetes,
+        &context.hostname,
+        limits.cgroups_max,
+        facts,
+        &metrics.kubernetes,
+    )?;
     let stats = Arc::new(Stats::default());
     let counters = Arc::new(readers.counters);
     let rule_counters = rule_counters(&rules.set, metrics);
@@ -156,6 +167,9 @@ async fn watch(
         stats: Arc::clone(&stats),
         counters: Arc::clone(&counters),
         hooks: probes.hooks(),
+        kubernetes: kubernetes
+            .as_ref()
+            .map(|kubernetes| Arc::clone(&kubernetes.health)),
         degraded: probes.missing_fields().iter().map(lacks).collect(),
         hostname: Arc::clone(&context.hostname),
         start_epoch_ns: context.clock.epoch_ns(context.start_ns),
@@ -179,9 +193,10 @@ async fn watch(
         stats: Arc::clone(&stats),
         rule_counters,
         counters,
+        facts: told,
     });
     let reader = Reader::start(readers.lifecycle, readers.activity, pipeline, stats)?;
-    Ok((server, reader))
+    Ok((server, reader, kubernetes))
 }
 
 /// One counter a rule, in the rules' order.

@@ -7,7 +7,7 @@ use sensor_rules::field::Field;
 /// Whether some event of this agent has a value for the field.
 #[must_use]
 pub const fn is_filled(field: Field) -> bool {
-    is_of_what_happened(field) || is_of_who_did_it(field)
+    is_of_what_happened(field) || is_of_who_did_it(field) || super::pod::is_of_pod(field)
 }
 
 /// The event itself, and the file or connection that it is about.

@@ -1,4 +1,5 @@
 mod filled;
+mod pod;
 
 use sensor_common::record::{self, Header, Identity, flags};
 use sensor_rules::event::Event as _;

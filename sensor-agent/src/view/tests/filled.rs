@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::{event::Fork, state::users::Users};
 
-/// A host process that is its own session's and group's leader, started by another.
+/// A host process that is its own session's and group's leader.
 const HOST: u32 = 40;
 
 /// One event of every kind, and of every kind of file and connection, in a container and on the host.
@@ -89,8 +89,9 @@ fn host_state() -> (State, tempfile::TempDir) {
     let mut header = header(HOST, u64::from(HOST));
     header.cgroup_id = u64::from(HOST);
     let identity = Identity {
-        parent_tgid: 30,
-        parent_start_time_ns: 30,
+        // Not of the container's lineage.
+        parent_tgid: 1,
+        parent_start_time_ns: 1,
         sid: HOST,
         pgid: HOST,
         ..Identity::default()
@@ -114,11 +115,13 @@ fn host_state() -> (State, tempfile::TempDir) {
         header,
         body: Body::Exec(exec),
     });
+    pod::tell_runtime(&mut state);
+    pod::tell_api(&mut state);
     (state, root)
 }
 
 fn answers(view: &View<'_>, field: Field) -> bool {
-    let keys = ["fd", "name", "res", "request", "open", "src"].map(key);
+    let keys = ["app", "fd", "name", "res", "request", "open", "src"].map(key);
     let indexes = [FieldArg::None, FieldArg::Index(0), FieldArg::Index(1)];
     indexes
         .into_iter()
