@@ -7,5 +7,6 @@ pub mod btf;
 pub mod counters;
 mod direct;
 pub mod fields;
+mod heap;
 pub mod load;
 pub mod ring;

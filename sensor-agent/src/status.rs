@@ -168,6 +168,7 @@ impl LiveSource for Live {
                 lost: BTreeMap::from([
                     ("ring_full".to_owned(), counted.lost_ring_full),
                     ("scratch_busy".to_owned(), counted.lost_scratch_busy),
+                    ("budget".to_owned(), counted.lost_budget),
                 ]),
             })
             .collect()

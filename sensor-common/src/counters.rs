@@ -1,6 +1,6 @@
 //! What the kernel side counts: one [`KindCounters`] a kind and CPU, and losses by cgroup.
 //!
-//! Invariant, once nothing is in flight: `seen = filtered + sent + lost_ring_full + lost_scratch_busy`.
+//! Invariant, once nothing is in flight: `seen = filtered + sent + lost_ring_full + lost_scratch_busy + lost_budget`.
 
 /// Counts of one kind on one CPU, since the programs were loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct KindCounters {
     pub lost_ring_full: u64,
     /// Lost: all scratch slots of the CPU were in use.
     pub lost_scratch_busy: u64,
+    /// Lost: the cgroup had used up its budget.
+    pub lost_budget: u64,
 }
 
 /// Why an event was lost.
@@ -28,15 +30,21 @@ pub enum LossCause {
     RingFull = 0,
     /// All scratch slots of the CPU were in use.
     ScratchBusy = 1,
+    /// The cgroup had used up its budget of bulk events.
+    Budget = 2,
 }
 
 impl LossCause {
+    /// Every cause.
+    pub const ALL: [Self; 3] = [Self::RingFull, Self::ScratchBusy, Self::Budget];
+
     /// The cause of this number.
     #[must_use]
     pub const fn from_number(number: u32) -> Option<Self> {
         match number {
             0 => Some(Self::RingFull),
             1 => Some(Self::ScratchBusy),
+            2 => Some(Self::Budget),
             _ => None,
         }
     }
@@ -47,6 +55,7 @@ impl LossCause {
         match self {
             Self::RingFull => "ring_full",
             Self::ScratchBusy => "scratch_busy",
+            Self::Budget => "budget",
         }
     }
 }
@@ -61,4 +70,16 @@ pub struct LossKey {
     pub kind: u32,
     /// A [`LossCause`]'s number.
     pub cause: u32,
+}
+
+/// Key of the map that remembers which process has sent which kind; its value is nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct FirstKey {
+    /// When the process began.
+    pub start_time_ns: u64,
+    /// Process id.
+    pub tgid: u32,
+    /// A [`Kind`](crate::kind::Kind)'s number.
+    pub kind: u32,
 }

@@ -55,6 +55,19 @@ impl Kind {
         }
     }
 
+    /// Whether a cgroup's budget applies: a program can make as many of these as it likes.
+    #[must_use]
+    pub const fn is_bulk(self) -> bool {
+        matches!(self, Self::Open | Self::Connect)
+    }
+
+    /// Whether its records need not wake the reader: they change what is known of processes, and the next record
+    /// that needs that wakes the reader itself.
+    #[must_use]
+    pub const fn can_wait(self) -> bool {
+        matches!(self, Self::Fork | Self::Exit)
+    }
+
     /// Which ring carries it. Lifecycle kinds have one of their own, so that no flood of files or
     /// connections can blind the process table.
     #[must_use]

@@ -39,3 +39,13 @@ pub const SYSCALLS_MAX: u32 = 512;
 
 /// Cgroups whose losses are told apart; all further ones share the entry of id 0.
 pub const LOSS_CGROUPS_MAX: u32 = 4096;
+
+/// Cgroups that have a budget of their own; those that no longer fit have none, and lose nothing by it.
+pub const BUDGET_CGROUPS_MAX: u32 = 4096;
+
+/// Processes and kinds whose first event is remembered; the longest unused are forgotten, and have a first
+/// event again.
+pub const FIRST_EVENTS_MAX: u32 = 8192;
+
+/// How many events beyond its rate a cgroup may send at once, as a part of a second's.
+pub const BUDGET_BURST_DIVISOR: u64 = 4;

@@ -1,23 +1,25 @@
 //! From a scratch record to a ring, with every outcome counted.
 
 use aya_ebpf::{
-    bindings::BPF_ANY,
+    bindings::{BPF_ANY, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE},
     helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
+        bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
         generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
     },
 };
 use sensor_common::{
     LAYOUT_VERSION,
     counters::{KindCounters, LossCause, LossKey},
+    kernel_fields::KernelField as F,
     kind::{Kind, Ring},
     limits::RECORD_BYTES_MAX,
     record::flags,
 };
 
 use crate::{
+    budget,
     kernel::{self, Kernel, cgroup, task},
-    maps::{ACTIVITY, COUNTERS, LIFECYCLE, LOSSES, SEQUENCES},
+    maps::{ACTIVITY, ASLEEP, COUNTERS, LIFECYCLE, LOSSES, SEQUENCES},
     scratch::Scratch,
 };
 
@@ -57,6 +59,8 @@ pub(crate) fn lost(task: u64, kind: u32, cause: u32) -> i32 {
         let counters = unsafe { &mut *counters };
         if cause == LossCause::RingFull as u32 {
             counters.lost_ring_full += 1;
+        } else if cause == LossCause::Budget as u32 {
+            counters.lost_budget += 1;
         } else {
             counters.lost_scratch_busy += 1;
         }
@@ -103,7 +107,7 @@ pub(crate) fn begin<Fixed>(task: Kernel, kind: Kind) -> Option<Scratch> {
 pub(crate) fn describe_current(scratch: &mut Scratch, task: Kernel) {
     let ids = bpf_get_current_pid_tgid();
     let users = bpf_get_current_uid_gid();
-    let comm = bpf_get_current_comm().unwrap_or_default();
+    let comm = task.read_or_default(F::task_comm);
     let header = scratch.header();
     header.tgid = (ids >> 32) as u32;
     header.tid = ids as u32;
@@ -120,6 +124,11 @@ pub(crate) fn send(mut scratch: Scratch, task: Kernel, kind: Kind) {
     let len = scratch.end();
     // SAFETY: helpers without arguments.
     let (time_ns, cpu) = unsafe { (bpf_ktime_get_boot_ns(), bpf_get_smp_processor_id()) };
+    if kind.is_bulk() && budget::is_exceeded(scratch.header(), kind, time_ns) {
+        scratch.release();
+        lost(task.0, kind as u32, LossCause::Budget as u32);
+        return;
+    }
     let sequence = next_sequence(kind.ring());
     let header = scratch.header();
     header.len = len as u32;
@@ -130,7 +139,7 @@ pub(crate) fn send(mut scratch: Scratch, task: Kernel, kind: Kind) {
     let found = header.flags;
     header.reserved = 0;
     header.sequence = sequence;
-    let sent = output(&scratch, len, kind.ring());
+    let sent = output(&scratch, len, kind);
     scratch.release();
     if sent {
         count(kind, |counters| {
@@ -159,7 +168,8 @@ fn next_sequence(ring: Ring) -> u64 {
 
 /// Copies the record's bytes in use to the ring; `false` when it has no room.
 #[inline(always)]
-fn output(scratch: &Scratch, len: u64, ring: Ring) -> bool {
+fn output(scratch: &Scratch, len: u64, kind: Kind) -> bool {
+    let ring = kind.ring();
     let mut bounded = len;
     // VERIFIER: a bound that the compiler cannot drop; records are shorter than 32 KiB.
     // SAFETY: changes only its own operand.
@@ -169,8 +179,39 @@ fn output(scratch: &Scratch, len: u64, ring: Ring) -> bool {
     }
     // SAFETY: the record is a live map value of RECORD_BYTES_MAX bytes.
     let bytes = unsafe { core::slice::from_raw_parts(scratch.record(), bounded as usize) };
-    match ring {
-        Ring::Lifecycle => LIFECYCLE.output::<[u8]>(bytes, 0).is_ok(),
-        Ring::Activity => ACTIVITY.output::<[u8]>(bytes, 0).is_ok(),
+    let sent = match ring {
+        Ring::Lifecycle => LIFECYCLE.output::<[u8]>(bytes, BPF_RB_NO_WAKEUP.into()).is_ok(),
+        Ring::Activity => ACTIVITY.output::<[u8]>(bytes, BPF_RB_NO_WAKEUP.into()).is_ok(),
+    };
+    if sent {
+        wake(kind);
+    }
+    sent
+}
+
+/// Wakes the reader, if it sleeps and the kind is worth it. Waking costs more than most records do.
+///
+/// The record is out before the reader's word is looked at, and the reader gives its word before it looks
+/// whether there are records: one of the two sees the other.
+#[inline(always)]
+fn wake(kind: Kind) {
+    let Some(asleep) = ASLEEP.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: a map value that the reader sets and any CPU clears; both wake it at worst.
+    if unsafe { asleep.read_volatile() } == 0 {
+        return;
+    }
+    // Nobody waits for what a fork or an exit tells, until it fills a quarter of the ring.
+    if kind.can_wait()
+        && LIFECYCLE.query(BPF_RB_AVAIL_DATA.into()) * 4 < LIFECYCLE.query(BPF_RB_RING_SIZE.into())
+    {
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { asleep.write_volatile(0) };
+    // The kernel wakes with a record only: an empty one, which readers do not see.
+    if let Some(empty) = LIFECYCLE.reserve::<u64>(0) {
+        empty.discard(BPF_RB_FORCE_WAKEUP.into());
     }
 }

@@ -24,6 +24,10 @@ static AGENT_TGID: u32 = 0;
 #[unsafe(no_mangle)]
 static WANT_FAILED: u32 = 1;
 
+/// Nanoseconds of a cgroup's budget that one bulk event costs; 0 when there are no budgets. Set before load.
+#[unsafe(no_mangle)]
+static EVENT_PRICE_NS: u32 = 0;
+
 /// Index into `css_set.subsys` of the v1 hierarchy that tells containers apart where the v2 one does
 /// not, or [`MISSING`]. Set before load.
 #[unsafe(no_mangle)]
@@ -65,6 +69,11 @@ global!(
     /// See [`WANT_FAILED`].
     want_failed,
     WANT_FAILED
+);
+global!(
+    /// See [`EVENT_PRICE_NS`].
+    event_price_ns,
+    EVENT_PRICE_NS
 );
 global!(
     /// See [`CGROUP_V1_SUBSYS`].

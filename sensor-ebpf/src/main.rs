@@ -10,6 +10,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod budget;
 mod collect;
 mod emit;
 mod kernel;

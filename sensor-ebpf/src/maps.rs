@@ -2,12 +2,12 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
 };
 use sensor_common::{
-    counters::{KindCounters, LossKey},
+    counters::{FirstKey, KindCounters, LossKey},
     kind::{KIND_COUNT, RING_COUNT},
-    limits::{LOSS_CGROUPS_MAX, SCRATCH_SLOTS, SYSCALLS_MAX},
+    limits::{BUDGET_CGROUPS_MAX, FIRST_EVENTS_MAX, LOSS_CGROUPS_MAX, SCRATCH_SLOTS, SYSCALLS_MAX},
     syscall::{HANDLER_COUNT, Route},
 };
 
@@ -20,6 +20,18 @@ pub(crate) static LIFECYCLE: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 /// Everything else. The agent sets its size.
 #[map]
 pub(crate) static ACTIVITY: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+/// 1 while the reader of the rings sleeps and wants to be woken.
+#[map]
+pub(crate) static ASLEEP: Array<u32> = Array::with_max_entries(1, 0);
+
+/// When the budget of each cgroup is full again, in nanoseconds after boot.
+#[map]
+pub(crate) static BUDGETS: HashMap<u64, u64> = HashMap::with_max_entries(BUDGET_CGROUPS_MAX, 0);
+
+/// Which process has sent which kind while its cgroup was out of budget.
+#[map]
+pub(crate) static FIRST_EVENTS: LruHashMap<FirstKey, u8> = LruHashMap::with_max_entries(FIRST_EVENTS_MAX, 0);
 
 /// Where records are put together.
 #[map]

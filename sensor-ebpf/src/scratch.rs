@@ -61,6 +61,17 @@ pub(crate) fn bounded_offset(offset: u64) -> u64 {
     bounded
 }
 
+/// Clears a structure of whole words. An assignment becomes a call that stores byte after byte.
+#[inline(always)]
+pub(crate) fn clear<T>(value: &mut T) {
+    const { assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() == 8) };
+    let words = ptr::from_mut(value).cast::<u64>();
+    for word in 0..size_of::<T>() / 8 {
+        // SAFETY: inside the structure, which is made of integers; volatile, so that it stays a loop over words.
+        unsafe { ptr::write_volatile(words.add(word), 0) };
+    }
+}
+
 /// As [`bounded_offset`], for lengths below 4096.
 #[inline(always)]
 pub(crate) fn bounded_len(len: u64) -> u64 {

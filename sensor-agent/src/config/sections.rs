@@ -101,6 +101,8 @@ pub struct KernelConfig {
     pub lifecycle_ring_bytes: u32,
     /// Bytes of the ring for everything else: a power of two, at least a page.
     pub activity_ring_bytes: u32,
+    /// Opens and connects a second that each cgroup may report; 0 for no limit.
+    pub cgroup_events_per_second: u32,
     /// Leave out system calls that failed.
     pub drop_failed_exit: bool,
 }
@@ -111,6 +113,7 @@ impl Default for KernelConfig {
             btf: None,
             lifecycle_ring_bytes: 4 << 20,
             activity_ring_bytes: 8 << 20,
+            cgroup_events_per_second: 100_000,
             drop_failed_exit: false,
         }
     }

@@ -155,6 +155,7 @@ fn hooks(config: &Config) -> Vec<Check> {
         btf: config.kernel.btf.clone(),
         lifecycle_ring_bytes: RING_BYTES,
         activity_ring_bytes: RING_BYTES,
+        cgroup_events_per_second: 0,
         drop_failed: false,
         agent_tgid: std::process::id(),
     };

@@ -13,6 +13,7 @@ use super::{
     counters::Counters,
     fields::MissingField,
     load::{self, DISPATCHER, LIFECYCLE, LoadError, LoadOptions, Loaded, ProgramSpec, take_map},
+    ring::Asleep,
 };
 
 /// [`Route`] as a map's value.
@@ -51,6 +52,8 @@ pub struct Readers {
     pub lifecycle: RingBuf<MapData>,
     /// Everything else.
     pub activity: RingBuf<MapData>,
+    /// How the reader says that it sleeps.
+    pub asleep: Asleep,
     /// What was counted.
     pub counters: Counters,
 }
@@ -63,6 +66,7 @@ impl Probes {
         let readers = Readers {
             lifecycle: RingBuf::try_from(take_map(ebpf, "LIFECYCLE")?)?,
             activity: RingBuf::try_from(take_map(ebpf, "ACTIVITY")?)?,
+            asleep: Asleep(Array::try_from(take_map(ebpf, "ASLEEP")?)?),
             counters: Counters {
                 kinds: PerCpuArray::try_from(take_map(ebpf, "COUNTERS")?)?,
                 losses: PerCpuHashMap::try_from(take_map(ebpf, "LOSSES")?)?,

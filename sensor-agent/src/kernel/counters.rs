@@ -14,7 +14,7 @@ use sensor_common::{
 #[repr(transparent)]
 pub(super) struct CountersValue(KindCounters);
 
-// SAFETY: six u64 without padding; every bit pattern is a value.
+// SAFETY: seven u64 without padding; every bit pattern is a value.
 unsafe impl Pod for CountersValue {}
 
 /// [`LossKey`] as a map's key.
@@ -56,6 +56,7 @@ impl Counters {
                 sum.truncated += part.truncated;
                 sum.lost_ring_full += part.lost_ring_full;
                 sum.lost_scratch_busy += part.lost_scratch_busy;
+                sum.lost_budget += part.lost_budget;
             }
         }
         Ok(sums)

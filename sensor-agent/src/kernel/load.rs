@@ -18,6 +18,7 @@ use super::{
     counters::LossMapKey,
     direct::{self, Cast},
     fields::{self, MissingField, Offsets},
+    heap,
 };
 
 /// The programs, compiled by the build script.
@@ -32,6 +33,8 @@ pub struct LoadOptions {
     pub lifecycle_ring_bytes: u32,
     /// Size of the ring of everything else: a power of two, in bytes.
     pub activity_ring_bytes: u32,
+    /// Bulk events a second that each cgroup may send; 0 for as many as it likes.
+    pub cgroup_events_per_second: u32,
     /// Leave out calls that failed.
     pub drop_failed: bool,
     /// The process whose own events are left out.
@@ -149,8 +152,15 @@ struct Types {
     aya: AyaBtf,
 }
 
-/// Loads everything. Where the kernel does not take plain loads of fields, with reads by a helper.
+/// Loads everything, and gives back the memory that it took: the kernel's types are some 20 MiB.
 pub(super) fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
+    let loaded = load_somehow(options);
+    heap::give_back();
+    loaded
+}
+
+/// Where the kernel does not take plain loads of fields, with reads by a helper.
+fn load_somehow(options: &LoadOptions) -> Result<Loaded, LoadError> {
     let types = types(options.btf.as_deref())?;
     let essential: Vec<_> = types
         .offsets
@@ -186,6 +196,9 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
     let want_failed = u32::from(!options.drop_failed);
     let is_direct = u32::from(cast.is_some());
     let word_structure = cast.map_or(0, |cast| cast.word_structure);
+    let price_ns = 1_000_000_000_u32
+        .checked_div(options.cgroup_events_per_second)
+        .unwrap_or(0);
     let object = direct::object(OBJECT, cast);
     let mut ebpf = EbpfLoader::new()
         .btf(Some(&types.aya))
@@ -196,6 +209,7 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
         .override_global("INODE_BYTES", &types.offsets.inode_bytes, true)
         .override_global("CGROUP_V1_SUBSYS", &types.v1_subsystem, true)
         .override_global("AGENT_TGID", &options.agent_tgid, true)
+        .override_global("EVENT_PRICE_NS", &price_ns, true)
         .override_global("WANT_FAILED", &want_failed, true)
         .map_max_entries("LIFECYCLE", options.lifecycle_ring_bytes)
         .map_max_entries("ACTIVITY", options.activity_ring_bytes)
@@ -285,7 +299,7 @@ fn reserve_loss_entries(ebpf: &mut Ebpf) -> Result<(), LoadError> {
     let mut losses: PerCpuHashMap<_, LossMapKey, u64> = PerCpuHashMap::try_from(map)?;
     let cpus = aya::util::nr_cpus().map_err(|(_, error)| MapError::IoError(error))?;
     for kind in Kind::ALL {
-        for cause in [LossCause::RingFull, LossCause::ScratchBusy] {
+        for cause in LossCause::ALL {
             let key = LossKey {
                 cgroup_id: 0,
                 kind: kind as u32,

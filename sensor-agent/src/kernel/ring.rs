@@ -4,8 +4,8 @@
 //! process of an activity is known by then. (A record of an earlier exec is in its ring before the
 //! process can do anything that makes an activity record.)
 //!
-//! The kernel wakes a reader only when the ring was empty. After work the thread rests shortly before it
-//! asks again, so that under load records come in batches and not each with a wake-up of its own.
+//! The programs wake the reader only when it has said that it sleeps. After work the thread rests shortly
+//! before it asks again, so that under load records come in batches and not each with a wake-up of its own.
 
 use std::{
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::maps::{MapData, RingBuf};
+use aya::maps::{Array, MapData, MapError, RingBuf};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use sensor_common::kind::Ring;
 
@@ -31,6 +31,20 @@ const BATCH: usize = 1024;
 
 /// A ring as the agent reads it.
 pub type RingReader = RingBuf<MapData>;
+
+/// By which the reader tells the programs that it sleeps.
+pub struct Asleep(pub(super) Array<MapData, u32>);
+
+/// Why reading ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Waiting failed.
+    #[error("cannot wait for the rings: {0}")]
+    Wait(#[from] rustix::io::Errno),
+    /// The programs cannot be told that the reader sleeps, and would not wake it.
+    #[error("cannot write the map ASLEEP: {0}")]
+    Asleep(#[from] MapError),
+}
 
 /// Takes what is read.
 pub trait Sink {
@@ -71,10 +85,12 @@ impl Stop {
 pub fn read(
     lifecycle: &mut RingReader,
     activity: &mut RingReader,
+    asleep: &mut Asleep,
     stop: &Stop,
     sink: &mut impl Sink,
-) -> Result<(), rustix::io::Errno> {
+) -> Result<(), ReadError> {
     let mut last_tick = Instant::now();
+    let mut may_sleep = false;
     loop {
         let stopping = stop.stopping.load(Ordering::Acquire);
         let begin = Instant::now();
@@ -91,10 +107,21 @@ pub fn read(
                 sink.tick();
                 return Ok(());
             }
-            (0, false) => wait([lifecycle.as_fd(), activity.as_fd(), stop.wake.as_fd()], TICK)?,
+            // Looked again after the word was given, and still nothing.
+            (0, false) if may_sleep => {
+                wait([lifecycle.as_fd(), activity.as_fd(), stop.wake.as_fd()], TICK)?;
+                may_sleep = false;
+                continue;
+            }
+            (0, false) => {
+                asleep.0.set(0, 1, 0)?;
+                may_sleep = true;
+                continue;
+            }
             (BATCH.., _) => {}
             _ => std::thread::sleep(REST),
         }
+        may_sleep = false;
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
-use rustix::io::Errno;
 use sensor_common::kind::Ring;
 use tokio::sync::oneshot;
 
 use super::RunError;
 use crate::{
-    kernel::ring::{self, RingReader, Stop},
+    kernel::ring::{self, Asleep, ReadError, RingReader, Stop},
     pipeline::Pipeline,
     stats::Stats,
 };
@@ -16,7 +15,7 @@ use crate::{
 /// The running thread.
 pub(super) struct Reader {
     stop: Stop,
-    thread: JoinHandle<Result<(), Errno>>,
+    thread: JoinHandle<Result<(), ReadError>>,
     /// Resolves when the thread has ended.
     pub(super) ended: oneshot::Receiver<()>,
 }
@@ -26,6 +25,7 @@ impl Reader {
     pub(super) fn start(
         mut lifecycle: RingReader,
         mut activity: RingReader,
+        mut asleep: Asleep,
         pipeline: Pipeline,
         stats: Arc<Stats>,
     ) -> Result<Self, RunError> {
@@ -39,7 +39,7 @@ impl Reader {
                 // Dropped when the thread ends, however it ends.
                 let _end: oneshot::Sender<()> = end;
                 let mut work = Work { pipeline, stats };
-                ring::read(&mut lifecycle, &mut activity, &stopped, &mut work)
+                ring::read(&mut lifecycle, &mut activity, &mut asleep, &stopped, &mut work)
             })
             .map_err(anyhow::Error::from)?;
         Ok(Self { stop, thread, ended })
@@ -50,7 +50,7 @@ impl Reader {
         self.stop.stop();
         match tokio::task::spawn_blocking(move || self.thread.join()).await {
             Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(error))) => Err(anyhow::anyhow!("cannot wait for the rings: {error}").into()),
+            Ok(Ok(Err(error))) => Err(anyhow::Error::from(error).into()),
             _ => Err(anyhow::anyhow!("the thread that reads the rings ended by itself").into()),
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     emit,
     kernel::{Kernel, file, path},
     probe::arguments::Arguments,
-    scratch::Scratch,
+    scratch::{Scratch, clear},
 };
 
 /// `include/linux/socket.h`
@@ -95,7 +95,7 @@ pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i
         address_len: 0,
     });
     let fixed = scratch.fixed::<Connect>();
-    *fixed = Connect::default();
+    clear(fixed);
     fixed.result = result;
     fixed.fd = request.fd;
     fixed.call = call as u32;

@@ -11,7 +11,7 @@ use super::text;
 use crate::{
     emit,
     kernel::{Kernel, cgroup, file, path, task},
-    scratch::Scratch,
+    scratch::{Scratch, clear},
 };
 
 /// Sends an exec record for the current task, whose new program `binprm` describes.
@@ -31,7 +31,7 @@ pub(crate) fn collect(task: Kernel, binprm: Kernel) {
             scratch.fixed::<Exec>().path = span;
         }
     } else {
-        scratch.fixed::<Exec>().file = Default::default();
+        clear(&mut scratch.fixed::<Exec>().file);
         scratch.fixed::<Exec>().path = Span::default();
     }
     names(&mut scratch, binprm);

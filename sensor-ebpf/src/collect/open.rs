@@ -3,7 +3,7 @@
 use sensor_common::{
     kernel_fields::KernelField as F,
     kind::Kind,
-    record::{FileId, Open, Span, flags},
+    record::{Open, Span, flags},
     syscall::Call,
 };
 
@@ -12,7 +12,7 @@ use crate::{
     emit,
     kernel::{Kernel, file, path},
     probe::arguments::Arguments,
-    scratch::Scratch,
+    scratch::{Scratch, clear},
 };
 
 /// What the caller asked for.
@@ -112,13 +112,14 @@ pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i
 #[inline(always)]
 fn opened_file(scratch: &mut Scratch, task: Kernel, result: i64) {
     let fixed = scratch.fixed::<Open>();
-    fixed.file = FileId::default();
     fixed.file_flags = 0;
     fixed.path = Span::default();
     if result < 0 {
+        clear(&mut fixed.file);
         return;
     }
     let Some(file) = file::by_descriptor(task, result as u64) else {
+        clear(&mut scratch.fixed::<Open>().file);
         scratch.flag(flags::FILE_RACED);
         return;
     };

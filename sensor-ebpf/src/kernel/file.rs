@@ -6,6 +6,7 @@ use sensor_common::{
 };
 
 use super::Kernel;
+use crate::scratch::clear;
 
 /// `include/uapi/linux/magic.h`
 const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
@@ -42,7 +43,7 @@ fn time_ns(inode: Kernel, seconds: F, nanoseconds: F) -> u64 {
 /// Fills in a file's identity and returns the flags that its inode gives.
 #[inline(always)]
 pub(crate) fn identify(file: Kernel, id: &mut FileId) -> u32 {
-    *id = FileId::default();
+    clear(id);
     let Some(inode) = file.follow(F::file_f_inode) else {
         return 0;
     };

@@ -35,7 +35,7 @@ const RULES: &str = "
 /// How long the machine is flooded.
 const STORM_SECONDS: &str = "3";
 
-type Counts = BTreeMap<String, u64>;
+pub(crate) type Counts = BTreeMap<String, u64>;
 
 fn agent() -> Builder {
     Sensor::builder().rules(RULES)
@@ -64,7 +64,7 @@ fn storm(cgroup: &Cgroup) -> Counts {
 }
 
 /// What the agent counted in a cgroup: delivered, lost.
-fn counted(status: &StatusResponse, cgroup_id: u64) -> (Counts, Counts) {
+pub(crate) fn counted(status: &StatusResponse, cgroup_id: u64) -> (Counts, Counts) {
     let (mut delivered, mut lost) = (Counts::new(), Counts::new());
     for cgroup in status
         .cgroups
@@ -121,7 +121,7 @@ fn gaps(stream: &mut Subscription<'_>, expected: &Counts) -> Counts {
     while said != *expected && Instant::now() < end {
         if let Some(Item::Gap(gap)) = stream.next(Duration::from_secs(1)).unwrap() {
             assert!(
-                ["ring_full", "scratch_busy"].contains(&gap.cause.as_str()),
+                ["ring_full", "scratch_busy", "budget"].contains(&gap.cause.as_str()),
                 "{gap:?}"
             );
             assert!(gap.count > 0, "{gap:?}");

@@ -11,6 +11,7 @@
 mod bad_input;
 mod balance;
 mod cost;
+mod needle;
 mod output;
 mod python;
 mod respond;
