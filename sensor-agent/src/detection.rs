@@ -173,7 +173,12 @@ fn file(view: &View<'_>) -> Option<v1::File> {
             device: u64::from(exec.fixed.file.device),
             inode: exec.fixed.file.inode,
         }),
-        Body::Fork(_) | Body::Exit(_) | Body::Connect(_) | Body::Ptrace(_) => None,
+        Body::Fork(_)
+        | Body::Exit(_)
+        | Body::Socket(_)
+        | Body::Path(_)
+        | Body::Identity(_)
+        | Body::Plain(_) => None,
     }
 }
 

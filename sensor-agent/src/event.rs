@@ -12,7 +12,7 @@ mod tests;
 
 use sensor_common::{
     LAYOUT_VERSION,
-    kind::Kind,
+    kind::{Kind, Shape},
     record::{self, Header, Span, flags},
     syscall::Call,
 };
@@ -59,10 +59,14 @@ pub enum Body<'a> {
     Exit(record::Exit),
     /// A file was opened, or could not be.
     Open(Open<'a>),
-    /// A socket was connected, or could not be.
-    Connect(Connect<'a>),
-    /// A process asked to trace another.
-    Ptrace(record::Ptrace),
+    /// Something was done with a socket: the kinds of [`Shape::Socket`].
+    Socket(SocketCall<'a>),
+    /// Something was done with names or files: the kinds of [`Shape::Path`].
+    Path(PathCall<'a>),
+    /// A process became somebody else: the kinds of [`Shape::Identity`].
+    Identity(IdentityCall<'a>),
+    /// Anything else: the kinds of [`Shape::Plain`].
+    Plain(PlainCall<'a>),
 }
 
 /// A process began.
@@ -104,15 +108,52 @@ pub struct Open<'a> {
     pub given: &'a [u8],
 }
 
-/// A socket was connected, or could not be.
+/// Something was done with a socket.
 #[derive(Clone, Debug)]
-pub struct Connect<'a> {
+pub struct SocketCall<'a> {
     /// The fixed part.
-    pub fixed: record::Connect,
-    /// Resolved path of the peer's unix socket.
+    pub fixed: record::SocketCall,
+    /// Resolved path of the peer's unix socket or, of a file that is no socket, of the file.
     pub path: &'a [u8],
     /// Address of the peer's unix socket.
     pub given: &'a [u8],
+}
+
+/// Something was done with names or files. See [`record::PathCall`].
+#[derive(Clone, Debug)]
+pub struct PathCall<'a> {
+    /// The fixed part.
+    pub fixed: record::PathCall,
+    /// Path of the first name or the open file.
+    pub path: &'a [u8],
+    /// The first name as the caller gave it.
+    pub given: &'a [u8],
+    /// Path of the second name.
+    pub path2: &'a [u8],
+    /// The second name as the caller gave it.
+    pub given2: &'a [u8],
+    /// What the call names besides files.
+    pub text: &'a [u8],
+}
+
+/// A process became somebody else.
+#[derive(Clone, Debug)]
+pub struct IdentityCall<'a> {
+    /// The fixed part.
+    pub fixed: record::IdentityCall,
+    /// What the call names.
+    pub text: &'a [u8],
+}
+
+/// A call of which there are numbers and texts to tell. See [`record::PlainCall`].
+#[derive(Clone, Debug)]
+pub struct PlainCall<'a> {
+    /// The fixed part.
+    pub fixed: record::PlainCall,
+    /// What the call names.
+    pub text: &'a [u8],
+    /// What else it names.
+    pub text2: &'a [u8],
 }
 
 impl<'a> Event<'a> {
@@ -134,13 +175,15 @@ impl<'a> Event<'a> {
         }
         let record = &bytes[..need];
         let kind = Kind::from_number(header.kind).ok_or(DecodeError::Kind(header.kind))?;
-        let body = match kind {
-            Kind::Fork => Body::Fork(fork(record)?),
-            Kind::Exec => Body::Exec(exec(record)?),
-            Kind::Exit => Body::Exit(fixed(record)?),
-            Kind::Open => Body::Open(open(record)?),
-            Kind::Connect => Body::Connect(connect(record)?),
-            Kind::Ptrace => Body::Ptrace(fixed(record)?),
+        let body = match kind.shape() {
+            Shape::Fork => Body::Fork(fork(record)?),
+            Shape::Exec => Body::Exec(exec(record)?),
+            Shape::Exit => Body::Exit(fixed(record)?),
+            Shape::Open => Body::Open(open(record)?),
+            Shape::Socket => Body::Socket(socket_call(record)?),
+            Shape::Path => Body::Path(path_call(record)?),
+            Shape::Identity => Body::Identity(identity_call(record)?),
+            Shape::Plain => Body::Plain(plain_call(record)?),
         };
         Ok(Self { header, body })
     }
@@ -148,14 +191,8 @@ impl<'a> Event<'a> {
     /// Its kind.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        match self.body {
-            Body::Fork(_) => Kind::Fork,
-            Body::Exec(_) => Kind::Exec,
-            Body::Exit(_) => Kind::Exit,
-            Body::Open(_) => Kind::Open,
-            Body::Connect(_) => Kind::Connect,
-            Body::Ptrace(_) => Kind::Ptrace,
-        }
+        // Decoding has checked that the number is a kind's.
+        Kind::from_number(self.header.kind).unwrap_or(Kind::Exit)
     }
 
     /// The system call, where it came from one that has a number of its own.
@@ -163,11 +200,26 @@ impl<'a> Event<'a> {
     pub fn call(&self) -> Call {
         let number = match &self.body {
             Body::Open(open) => open.fixed.call,
-            Body::Connect(connect) => connect.fixed.call,
-            Body::Ptrace(_) => return Call::Ptrace,
+            Body::Socket(socket) => socket.fixed.call,
+            Body::Path(path) => path.fixed.call,
+            Body::Identity(identity) => identity.fixed.call,
+            Body::Plain(plain) => plain.fixed.call,
             Body::Fork(_) | Body::Exec(_) | Body::Exit(_) => return Call::None,
         };
         u8::try_from(number).map_or(Call::None, Call::from_number)
+    }
+
+    /// The call's result: negative is a negated `errno`. 0 for what is no call.
+    #[must_use]
+    pub fn result(&self) -> i64 {
+        match &self.body {
+            Body::Open(open) => open.fixed.result,
+            Body::Socket(socket) => socket.fixed.result,
+            Body::Path(path) => path.fixed.result,
+            Body::Identity(identity) => identity.fixed.result,
+            Body::Plain(plain) => plain.fixed.result,
+            Body::Fork(_) | Body::Exec(_) | Body::Exit(_) => 0,
+        }
     }
 
     /// Whether the record carries one of these [`flags`].
@@ -236,11 +288,40 @@ fn open(record: &[u8]) -> Result<Open<'_>, DecodeError> {
     })
 }
 
-fn connect(record: &[u8]) -> Result<Connect<'_>, DecodeError> {
-    let fixed: record::Connect = fixed(record)?;
-    Ok(Connect {
+fn socket_call(record: &[u8]) -> Result<SocketCall<'_>, DecodeError> {
+    let fixed: record::SocketCall = fixed(record)?;
+    Ok(SocketCall {
         path: piece(record, fixed.path)?,
         given: piece(record, fixed.given)?,
+        fixed,
+    })
+}
+
+fn path_call(record: &[u8]) -> Result<PathCall<'_>, DecodeError> {
+    let fixed: record::PathCall = fixed(record)?;
+    Ok(PathCall {
+        path: piece(record, fixed.path)?,
+        given: piece(record, fixed.given)?,
+        path2: piece(record, fixed.path2)?,
+        given2: piece(record, fixed.given2)?,
+        text: piece(record, fixed.text)?,
+        fixed,
+    })
+}
+
+fn identity_call(record: &[u8]) -> Result<IdentityCall<'_>, DecodeError> {
+    let fixed: record::IdentityCall = fixed(record)?;
+    Ok(IdentityCall {
+        text: piece(record, fixed.text)?,
+        fixed,
+    })
+}
+
+fn plain_call(record: &[u8]) -> Result<PlainCall<'_>, DecodeError> {
+    let fixed: record::PlainCall = fixed(record)?;
+    Ok(PlainCall {
+        text: piece(record, fixed.text)?,
+        text2: piece(record, fixed.text2)?,
         fixed,
     })
 }

@@ -105,7 +105,7 @@ impl State {
                 self.leave(key(event));
                 self.processes.exit(key(event), header.time_ns);
             }
-            Body::Open(_) | Body::Connect(_) | Body::Ptrace(_) => {
+            Body::Open(_) | Body::Socket(_) | Body::Path(_) | Body::Identity(_) | Body::Plain(_) => {
                 if self.processes.get_or_upgrade(key(event)).is_none() {
                     let cgroup = self.cgroups.get(header.cgroup_id);
                     self.processes.insert_unknown(event, cgroup);

@@ -36,10 +36,20 @@ impl Counter {
     }
 }
 
+/// One number a kind.
+#[derive(Debug)]
+struct Delivered([Counter; KIND_COUNT]);
+
+impl Default for Delivered {
+    fn default() -> Self {
+        Self([const { Counter(AtomicU64::new(0)) }; KIND_COUNT])
+    }
+}
+
 /// The pipeline's numbers.
 #[derive(Debug, Default)]
 pub struct Stats {
-    delivered: [Counter; KIND_COUNT],
+    delivered: Delivered,
     /// Records that were not understood, by ring.
     malformed: [Counter; RING_COUNT],
     /// Records whose sequence numbers are missing, by ring: lost, as the kernel counts too.
@@ -67,13 +77,13 @@ pub struct Stats {
 impl Stats {
     /// Counts a record that was decoded and matched.
     pub fn delivered(&self, kind: Kind) {
-        self.delivered[kind as usize].add(1);
+        self.delivered.0[kind as usize].add(1);
     }
 
     /// Records of a kind that were decoded and matched.
     #[must_use]
     pub fn delivered_of(&self, kind: Kind) -> u64 {
-        self.delivered[kind as usize].get()
+        self.delivered.0[kind as usize].get()
     }
 
     /// Counts a record that was not understood.

@@ -21,7 +21,10 @@ use std::sync::Arc;
 
 pub use filled::{is_filled, limit};
 
-use sensor_common::{record::flags, syscall::Call};
+use sensor_common::{
+    record::flags,
+    syscall::{CALL_COUNT, Call},
+};
 use sensor_rules::{
     event::Value,
     field::{EventType, Field, FieldArg, FieldRef},
@@ -45,13 +48,8 @@ pub struct EventTypes {
     execveat: EventType,
     clone: EventType,
     exit: EventType,
-    open: EventType,
-    openat: EventType,
-    openat2: EventType,
-    creat: EventType,
-    open_by_handle_at: EventType,
-    connect: EventType,
-    ptrace: EventType,
+    /// By [`Call`].
+    calls: [EventType; CALL_COUNT],
 }
 
 /// The table of event types lacks a name that the agent needs: a build fault.
@@ -66,18 +64,17 @@ impl EventTypes {
     /// When the rule language lacks one of them.
     pub fn new() -> Result<Self, UnknownEventType> {
         let of = |name: &'static str| EventType::from_name(name).ok_or(UnknownEventType(name));
+        let exit = of("procexit")?;
+        let mut calls = [exit; CALL_COUNT];
+        for call in Call::ALL {
+            calls[call as usize] = of(call.event_type())?;
+        }
         Ok(Self {
             execve: of("execve")?,
             execveat: of("execveat")?,
             clone: of("clone")?,
-            exit: of("procexit")?,
-            open: of("open")?,
-            openat: of("openat")?,
-            openat2: of("openat2")?,
-            creat: of("creat")?,
-            open_by_handle_at: of("open_by_handle_at")?,
-            connect: of("connect")?,
-            ptrace: of("ptrace")?,
+            exit,
+            calls,
         })
     }
 
@@ -89,8 +86,8 @@ impl EventTypes {
             Body::Exec(exec) if exec.fixed.by_descriptor != 0 => self.execveat,
             Body::Exec(_) => self.execve,
             Body::Exit(_) => self.exit,
-            Body::Open(_) | Body::Connect(_) | Body::Ptrace(_) => {
-                self.of_call(event.call()).unwrap_or(self.openat)
+            Body::Open(_) | Body::Socket(_) | Body::Path(_) | Body::Identity(_) | Body::Plain(_) => {
+                self.calls[event.call() as usize]
             }
         }
     }
@@ -98,16 +95,7 @@ impl EventTypes {
     /// The type that a call becomes.
     #[must_use]
     pub fn of_call(&self, call: Call) -> Option<EventType> {
-        Some(match call {
-            Call::None => return None,
-            Call::Open => self.open,
-            Call::OpenAt => self.openat,
-            Call::OpenAt2 => self.openat2,
-            Call::Creat => self.creat,
-            Call::OpenByHandleAt => self.open_by_handle_at,
-            Call::Connect | Call::SocketCall => self.connect,
-            Call::Ptrace => self.ptrace,
-        })
+        (call != Call::None).then(|| self.calls[call as usize])
     }
 }
 
@@ -188,12 +176,7 @@ impl<'a> View<'a> {
 
     /// The call's result: negative is a negated `errno`.
     pub(crate) fn result(&self) -> i64 {
-        match &self.event.body {
-            Body::Open(open) => open.fixed.result,
-            Body::Connect(connect) => connect.fixed.result,
-            Body::Ptrace(ptrace) => ptrace.result,
-            Body::Fork(_) | Body::Exec(_) | Body::Exit(_) => 0,
-        }
+        self.event.result()
     }
 
     /// What is known to be incomplete, as `field: reason`.

@@ -154,6 +154,8 @@ kernel_fields! {
 
     /// `include/linux/fs_struct.h`
     fs_pwd: "fs_struct"."pwd";
+    /// The task's root.
+    fs_root: "fs_struct"."root";
     /// `include/linux/path.h`
     path_mnt: "path"."mnt";
     /// Name in its directory.

@@ -13,4 +13,4 @@ pub mod record;
 pub mod syscall;
 
 /// Written into every record; the decoder refuses any other.
-pub const LAYOUT_VERSION: u8 = 1;
+pub const LAYOUT_VERSION: u8 = 2;

@@ -54,6 +54,12 @@ pub mod flags {
     pub const FILE_RACED: u32 = 1 << 16;
     /// The tail had no room for every piece.
     pub const TAIL_FULL: u32 = 1 << 17;
+    /// It was asked for through `io_uring`, not by the system call itself.
+    pub const VIA_IO_URING: u32 = 1 << 18;
+    /// The path's end is the caller's word: the folder that it starts from is resolved, links behind it are not.
+    pub const PATH_PARTLY_GIVEN: u32 = 1 << 19;
+    /// The same of the second path.
+    pub const PATH2_PARTLY_GIVEN: u32 = 1 << 20;
 
     /// Those that make a record count as truncated.
     pub const TRUNCATED: u32 = ARGV_TRUNCATED
@@ -242,15 +248,17 @@ pub struct Open {
     pub given: Span,
 }
 
-/// Fixed part of [`Kind::Connect`](crate::kind::Kind::Connect).
+/// Fixed part of the kinds of [`Shape::Socket`](crate::kind::Shape::Socket).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Connect {
-    /// 0, or a negated `errno`.
+pub struct SocketCall {
+    /// The call's result: a negated `errno` when it failed.
     pub result: i64,
-    /// The socket's descriptor.
+    /// The call's arguments.
+    pub args: [u64; 6],
+    /// The socket's descriptor: of `accept` the new one, of `dup` the one that it became.
     pub fd: i32,
-    /// `AF_*` of the socket.
+    /// `AF_*` of the socket; 0 for a file that is none.
     pub family: u16,
     /// `SOCK_*`
     pub socket_type: u16,
@@ -270,25 +278,84 @@ pub struct Connect {
     pub net_ns: u32,
     /// A [`Call`](crate::syscall::Call)'s number.
     pub call: u32,
-    /// Resolved path of the peer's unix socket.
+    /// Resolved path of the peer's unix socket or, of a file that is no socket, of the file.
     pub path: Span,
     /// Address of the unix socket as the peer was bound to it, or else as the caller gave it; an abstract
     /// name begins with a zero byte.
     pub given: Span,
 }
 
-/// Fixed part of [`Kind::Ptrace`](crate::kind::Kind::Ptrace).
+/// Fixed part of the kinds of [`Shape::Path`](crate::kind::Shape::Path).
+///
+/// Of a call with two names, the first is what was there and the second what came to be: old and new name,
+/// target and link, device and folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Ptrace {
-    /// 0, or a negated `errno`.
+pub struct PathCall {
+    /// The call's result: a negated `errno` when it failed.
     pub result: i64,
-    /// `PTRACE_*`
-    pub request: u64,
-    /// The other process, in the caller's pid namespace.
-    pub pid: u32,
-    /// Filler.
-    pub reserved: u32,
+    /// The call's arguments.
+    pub args: [u64; 6],
+    /// The file itself, where the call named an open one; zeros where it did not.
+    pub file: FileId,
+    /// A [`Call`](crate::syscall::Call)'s number.
+    pub call: u32,
+    /// The folder's descriptor that `given` starts from, `AT_FDCWD` where there is none.
+    pub dirfd: i32,
+    /// The same of `given2`.
+    pub dirfd2: i32,
+    /// Path of the object: of an open file as the kernel has it, else the folder's, resolved, with `given`
+    /// behind it ([`flags::PATH_PARTLY_GIVEN`]).
+    pub path: Span,
+    /// The string that the caller gave.
+    pub given: Span,
+    /// As `path`, of the second name.
+    pub path2: Span,
+    /// As `given`, of the second name.
+    pub given2: Span,
+    /// A text that is no name of a file: a link's target, a file system's type, an attribute's name.
+    pub text: Span,
+}
+
+/// Fixed part of the kinds of [`Shape::Identity`](crate::kind::Shape::Identity).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct IdentityCall {
+    /// The call's result: a negated `errno` when it failed.
+    pub result: i64,
+    /// The call's arguments.
+    pub args: [u64; 6],
+    /// Who the process is after the call.
+    pub identity: Identity,
+    /// Real user id after the call.
+    pub uid: u32,
+    /// Real group id after the call.
+    pub gid: u32,
+    /// A [`Call`](crate::syscall::Call)'s number.
+    pub call: u32,
+    /// A text that the call names: a name given by `prctl`.
+    pub text: Span,
+}
+
+/// Fixed part of the kinds of [`Shape::Plain`](crate::kind::Shape::Plain).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PlainCall {
+    /// The call's result: a negated `errno` when it failed.
+    pub result: i64,
+    /// The call's arguments; of a call that passes a structure, what matters of it (see the collector).
+    pub args: [u64; 6],
+    /// When the process that it is about began, in nanoseconds after boot; 0 where there is none or it cannot
+    /// be told.
+    pub target_start_time_ns: u64,
+    /// The process that it is about, in the initial pid namespace; 0 as above.
+    pub target_tgid: u32,
+    /// A [`Call`](crate::syscall::Call)'s number.
+    pub call: u32,
+    /// A text that the call names.
+    pub text: Span,
+    /// A second one.
+    pub text2: Span,
 }
 
 const _: () = {
@@ -299,8 +366,10 @@ const _: () = {
     assert!(size_of::<Fork>() == 96);
     assert!(size_of::<Exit>() == 8);
     assert!(size_of::<Open>() == 80);
-    assert!(size_of::<Connect>() == 72);
-    assert!(size_of::<Ptrace>() == 24);
+    assert!(size_of::<SocketCall>() == 120);
+    assert!(size_of::<PathCall>() == 128);
+    assert!(size_of::<IdentityCall>() == 160);
+    assert!(size_of::<PlainCall>() == 80);
     // Spans are u16, so a tail must not reach further.
     assert!(crate::limits::RECORD_BYTES_MAX <= u16::MAX as usize);
     assert!(TAIL_OFFSET_MAX.is_power_of_two());

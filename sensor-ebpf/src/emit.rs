@@ -19,7 +19,7 @@ use sensor_common::{
 use crate::{
     budget,
     kernel::{self, Kernel, cgroup, task},
-    maps::{ACTIVITY, ASLEEP, COUNTERS, LIFECYCLE, LOSSES, SEQUENCES},
+    maps::{ACTIVITY, ASLEEP, COUNTERS, CRITICAL, LIFECYCLE, LOSSES, SEQUENCES},
     scratch::Scratch,
 };
 
@@ -181,6 +181,7 @@ fn output(scratch: &Scratch, len: u64, kind: Kind) -> bool {
     let bytes = unsafe { core::slice::from_raw_parts(scratch.record(), bounded as usize) };
     let sent = match ring {
         Ring::Lifecycle => LIFECYCLE.output::<[u8]>(bytes, BPF_RB_NO_WAKEUP.into()).is_ok(),
+        Ring::Critical => CRITICAL.output::<[u8]>(bytes, BPF_RB_NO_WAKEUP.into()).is_ok(),
         Ring::Activity => ACTIVITY.output::<[u8]>(bytes, BPF_RB_NO_WAKEUP.into()).is_ok(),
     };
     if sent {

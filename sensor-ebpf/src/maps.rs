@@ -8,7 +8,7 @@ use sensor_common::{
     counters::{FirstKey, KindCounters, LossKey},
     kind::{KIND_COUNT, RING_COUNT},
     limits::{BUDGET_CGROUPS_MAX, FIRST_EVENTS_MAX, LOSS_CGROUPS_MAX, SCRATCH_SLOTS, SYSCALLS_MAX},
-    syscall::{HANDLER_COUNT, Route},
+    syscall::{CALL_COUNT, HANDLER_COUNT, Places, Route},
 };
 
 use crate::scratch::Slot;
@@ -17,7 +17,11 @@ use crate::scratch::Slot;
 #[map]
 pub(crate) static LIFECYCLE: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
-/// Everything else. The agent sets its size.
+/// What is rare and matters by itself. The agent sets its size.
+#[map]
+pub(crate) static CRITICAL: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
+
+/// Files and connections. The agent sets its size.
 #[map]
 pub(crate) static ACTIVITY: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 
@@ -56,6 +60,10 @@ pub(crate) static SEQUENCES: PerCpuArray<u64> = PerCpuArray::with_max_entries(RI
 /// What each system call number leads to. The agent fills in the calls that loaded rules need.
 #[map]
 pub(crate) static ROUTES: Array<Route> = Array::with_max_entries(SYSCALLS_MAX, 0);
+
+/// What each call's arguments mean, by [`Call`](sensor_common::syscall::Call). The agent fills it in before load.
+#[map]
+pub(crate) static CALLS: Array<Places> = Array::with_max_entries(CALL_COUNT as u32, 0);
 
 /// The programs that the exit dispatcher goes on to.
 #[map]

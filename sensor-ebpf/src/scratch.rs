@@ -155,6 +155,12 @@ impl Scratch {
         unsafe { ptr::write_volatile(&raw mut (*self.slot).end, end) };
     }
 
+    /// Says that the tail now ends here.
+    #[inline(always)]
+    pub(crate) fn set_end_at(&mut self, end: u64) {
+        self.set_end(end);
+    }
+
     /// Says that the tail now ends here, and returns the span of what was added.
     #[inline(always)]
     pub(crate) fn advance(&mut self, end: u64) -> Span {

@@ -98,6 +98,7 @@ fn check_selector(path: &str, selector: &RuleSelector, problems: &mut Vec<Proble
 fn check_rings(kernel: &KernelConfig, page_bytes: u32, problems: &mut Vec<Problem>) {
     let rings = [
         ("kernel.lifecycle_ring_bytes", kernel.lifecycle_ring_bytes),
+        ("kernel.critical_ring_bytes", kernel.critical_ring_bytes),
         ("kernel.activity_ring_bytes", kernel.activity_ring_bytes),
     ];
     for (path, bytes) in rings {

@@ -99,6 +99,8 @@ pub struct KernelConfig {
     pub btf: Option<PathBuf>,
     /// Bytes of the ring for fork, exec and exit: a power of two, at least a page.
     pub lifecycle_ring_bytes: u32,
+    /// Bytes of the ring for what is rare and matters by itself: a power of two, at least a page.
+    pub critical_ring_bytes: u32,
     /// Bytes of the ring for everything else: a power of two, at least a page.
     pub activity_ring_bytes: u32,
     /// Opens and connects a second that each cgroup may report; 0 for no limit.
@@ -112,6 +114,7 @@ impl Default for KernelConfig {
         Self {
             btf: None,
             lifecycle_ring_bytes: 4 << 20,
+            critical_ring_bytes: 2 << 20,
             activity_ring_bytes: 8 << 20,
             cgroup_events_per_second: 100_000,
             drop_failed_exit: false,

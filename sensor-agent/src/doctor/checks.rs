@@ -154,6 +154,7 @@ fn hooks(config: &Config) -> Vec<Check> {
     let options = LoadOptions {
         btf: config.kernel.btf.clone(),
         lifecycle_ring_bytes: RING_BYTES,
+        critical_ring_bytes: RING_BYTES,
         activity_ring_bytes: RING_BYTES,
         cgroup_events_per_second: 0,
         drop_failed: false,

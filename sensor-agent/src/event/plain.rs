@@ -1,6 +1,6 @@
 //! Reading plain structures out of bytes: the one place of the decoder with unsafe code.
 
-use sensor_common::record::{Connect, Exec, Exit, Fork, Header, Open, Ptrace};
+use sensor_common::record::{Exec, Exit, Fork, Header, IdentityCall, Open, PathCall, PlainCall, SocketCall};
 
 use super::DecodeError;
 
@@ -19,7 +19,17 @@ macro_rules! plain {
     };
 }
 
-plain!(Header, Fork, Exec, Exit, Open, Connect, Ptrace);
+plain!(
+    Header,
+    Fork,
+    Exec,
+    Exit,
+    Open,
+    SocketCall,
+    PathCall,
+    IdentityCall,
+    PlainCall
+);
 
 /// Copies a structure that begins at an offset.
 pub(super) fn read<T: Plain>(bytes: &[u8], at: usize) -> Result<T, DecodeError> {

@@ -6,14 +6,14 @@ use aya::{
 };
 use sensor_common::{
     kind::Kind,
-    syscall::{Call, Handler, Route},
+    syscall::{Call, Route},
 };
 
 use super::{
     counters::Counters,
     fields::MissingField,
     load::{self, DISPATCHER, LIFECYCLE, LoadError, LoadOptions, Loaded, ProgramSpec, take_map},
-    ring::Asleep,
+    ring::{Asleep, Rings},
 };
 
 /// [`Route`] as a map's value.
@@ -48,10 +48,8 @@ pub struct Probes {
 
 /// What reads the kernel side.
 pub struct Readers {
-    /// Fork, exec, exit.
-    pub lifecycle: RingBuf<MapData>,
-    /// Everything else.
-    pub activity: RingBuf<MapData>,
+    /// What is sent.
+    pub rings: Rings,
     /// How the reader says that it sleeps.
     pub asleep: Asleep,
     /// What was counted.
@@ -64,8 +62,11 @@ impl Probes {
         let mut loaded = load::load(options)?;
         let ebpf = &mut loaded.ebpf;
         let readers = Readers {
-            lifecycle: RingBuf::try_from(take_map(ebpf, "LIFECYCLE")?)?,
-            activity: RingBuf::try_from(take_map(ebpf, "ACTIVITY")?)?,
+            rings: Rings {
+                lifecycle: RingBuf::try_from(take_map(ebpf, "LIFECYCLE")?)?,
+                critical: RingBuf::try_from(take_map(ebpf, "CRITICAL")?)?,
+                activity: RingBuf::try_from(take_map(ebpf, "ACTIVITY")?)?,
+            },
             asleep: Asleep(Array::try_from(take_map(ebpf, "ASLEEP")?)?),
             counters: Counters {
                 kinds: PerCpuArray::try_from(take_map(ebpf, "COUNTERS")?)?,
@@ -100,7 +101,12 @@ impl Probes {
     /// Reports these system calls and no others; with none, system calls cost nothing.
     pub fn set_calls(&mut self, calls: &[Call]) -> Result<(), LoadError> {
         let mut table = vec![Route::default(); sensor_common::limits::SYSCALLS_MAX as usize];
-        for call in calls {
+        let calls: Vec<Call> = calls
+            .iter()
+            .copied()
+            .filter(|call| load::is_collected(*call))
+            .collect();
+        for call in &calls {
             let handler = call.handler() as u8;
             if let Some(number) = call.number_64() {
                 table[number as usize].call_64 = *call as u8;
@@ -114,8 +120,9 @@ impl Probes {
         for (number, route) in (0..).zip(table) {
             self.routes.set(number, RouteValue(route), 0)?;
         }
-        self.calls = calls.to_vec();
-        match (calls.is_empty(), self.dispatcher.take()) {
+        let none = calls.is_empty();
+        self.calls = calls;
+        match (none, self.dispatcher.take()) {
             (false, None) => {
                 let link = self.program(DISPATCHER)?.attach().map_err(refused)?;
                 self.dispatcher = Some(link);
@@ -170,7 +177,7 @@ impl Probes {
                 },
             })
             .collect();
-        let mut kinds: Vec<_> = self.calls.iter().filter_map(|call| kind_of(*call)).collect();
+        let mut kinds: Vec<_> = self.calls.iter().filter_map(|call| call.kind()).collect();
         kinds.sort_unstable();
         kinds.dedup();
         let attached = self.dispatcher.is_some();
@@ -204,16 +211,5 @@ fn refused(source: ProgramError) -> LoadError {
     LoadError::Program {
         program: DISPATCHER.name,
         source,
-    }
-}
-
-/// The kind of event that a call becomes.
-#[must_use]
-pub fn kind_of(call: Call) -> Option<Kind> {
-    match call.handler() {
-        Handler::None => None,
-        Handler::Open => Some(Kind::Open),
-        Handler::Connect => Some(Kind::Connect),
-        Handler::Ptrace => Some(Kind::Ptrace),
     }
 }

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfError, EbpfLoader, Endianness,
-    maps::{Map, MapData, MapError, PerCpuHashMap, ProgramArray},
+    maps::{Array, Map, MapData, MapError, PerCpuHashMap, ProgramArray},
     programs::{BtfTracePoint, ProgramError},
 };
 use sensor_common::{
     counters::{LossCause, LossKey},
     kind::Kind,
-    syscall::Handler,
+    syscall::{Call, Handler, Places},
 };
 
 use super::{
@@ -31,6 +31,8 @@ pub struct LoadOptions {
     pub btf: Option<PathBuf>,
     /// Size of the ring of fork, exec and exit: a power of two, in bytes.
     pub lifecycle_ring_bytes: u32,
+    /// Size of the ring of what is rare and matters by itself: a power of two, in bytes.
+    pub critical_ring_bytes: u32,
     /// Size of the ring of everything else: a power of two, in bytes.
     pub activity_ring_bytes: u32,
     /// Bulk events a second that each cgroup may send; 0 for as many as it likes.
@@ -109,7 +111,21 @@ pub const DISPATCHER: ProgramSpec = ProgramSpec {
 };
 
 /// What the dispatcher goes on to.
-const HANDLERS: [(ProgramSpec, Handler); 3] = [
+const HANDLERS: [(ProgramSpec, Handler); 5] = [
+    (
+        ProgramSpec {
+            name: "exit_path",
+            tracepoint: "sys_exit",
+        },
+        Handler::Path,
+    ),
+    (
+        ProgramSpec {
+            name: "exit_identity",
+            tracepoint: "sys_exit",
+        },
+        Handler::Identity,
+    ),
     (
         ProgramSpec {
             name: "exit_open",
@@ -126,10 +142,10 @@ const HANDLERS: [(ProgramSpec, Handler); 3] = [
     ),
     (
         ProgramSpec {
-            name: "exit_ptrace",
+            name: "exit_plain",
             tracepoint: "sys_exit",
         },
-        Handler::Ptrace,
+        Handler::Plain,
     ),
 ];
 
@@ -212,6 +228,7 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
         .override_global("EVENT_PRICE_NS", &price_ns, true)
         .override_global("WANT_FAILED", &want_failed, true)
         .map_max_entries("LIFECYCLE", options.lifecycle_ring_bytes)
+        .map_max_entries("CRITICAL", options.critical_ring_bytes)
         .map_max_entries("ACTIVITY", options.activity_ring_bytes)
         .load(&object)
         .map_err(not_permitted)?;
@@ -227,6 +244,7 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
         })?;
         handlers.set(handler as u32, fd, 0)?;
     }
+    describe_calls(&mut ebpf)?;
     reserve_loss_entries(&mut ebpf)?;
     Ok(Loaded {
         ebpf,
@@ -291,6 +309,31 @@ fn load_program<'a>(
 /// A map of the object, which must be there.
 pub(super) fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {
     ebpf.take_map(name).ok_or(LoadError::Absent(name))
+}
+
+/// [`Places`] as a map's value.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct PlacesValue(Places);
+
+// SAFETY: eight bytes; every bit pattern is a value.
+unsafe impl aya::Pod for PlacesValue {}
+
+/// Tells the programs what each call's arguments mean.
+fn describe_calls(ebpf: &mut Ebpf) -> Result<(), LoadError> {
+    let map = ebpf.map_mut("CALLS").ok_or(LoadError::Absent("CALLS"))?;
+    let mut calls: Array<_, PlacesValue> = Array::try_from(map)?;
+    for call in Call::ALL {
+        if let Some(places) = call.places() {
+            calls.set(call as u32, PlacesValue(places), 0)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is a program for what this call becomes.
+pub(super) fn is_collected(call: Call) -> bool {
+    HANDLERS.iter().any(|(_, handler)| *handler == call.handler())
 }
 
 /// Losses of cgroups that no longer fit into the map are counted under id 0, so that entry must exist.

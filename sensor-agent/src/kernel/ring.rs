@@ -1,8 +1,9 @@
 //! Reading the rings, on a thread of its own.
 //!
-//! Lifecycle records come first: before each activity record the lifecycle ring is emptied, so that the
+//! Lifecycle records come first: before each other record the lifecycle ring is emptied, so that the
 //! process of an activity is known by then. (A record of an earlier exec is in its ring before the
-//! process can do anything that makes an activity record.)
+//! process can do anything that makes an activity record.) Critical records come before activity, so that
+//! no flood of files makes them wait.
 //!
 //! The programs wake the reader only when it has said that it sleeps. After work the thread rests shortly
 //! before it asks again, so that under load records come in batches and not each with a wake-up of its own.
@@ -31,6 +32,16 @@ const BATCH: usize = 1024;
 
 /// A ring as the agent reads it.
 pub type RingReader = RingBuf<MapData>;
+
+/// All rings.
+pub struct Rings {
+    /// Fork, exec, exit.
+    pub lifecycle: RingReader,
+    /// What is rare and matters by itself.
+    pub critical: RingReader,
+    /// Files and connections.
+    pub activity: RingReader,
+}
 
 /// By which the reader tells the programs that it sleeps.
 pub struct Asleep(pub(super) Array<MapData, u32>);
@@ -73,7 +84,7 @@ impl Stop {
         })
     }
 
-    /// Lets the reader end once both rings are empty.
+    /// Lets the reader end once all rings are empty.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         // A full counter has woken the reader already.
@@ -83,8 +94,7 @@ impl Stop {
 
 /// Reads until [`Stop::stop`], and then until the rings are empty.
 pub fn read(
-    lifecycle: &mut RingReader,
-    activity: &mut RingReader,
+    rings: &mut Rings,
     asleep: &mut Asleep,
     stop: &Stop,
     sink: &mut impl Sink,
@@ -94,7 +104,7 @@ pub fn read(
     loop {
         let stopping = stop.stopping.load(Ordering::Acquire);
         let begin = Instant::now();
-        let count = drain(lifecycle, activity, sink);
+        let count = drain(rings, sink);
         if count > 0 {
             sink.busy(begin.elapsed());
         }
@@ -109,7 +119,15 @@ pub fn read(
             }
             // Looked again after the word was given, and still nothing.
             (0, false) if may_sleep => {
-                wait([lifecycle.as_fd(), activity.as_fd(), stop.wake.as_fd()], TICK)?;
+                wait(
+                    [
+                        rings.lifecycle.as_fd(),
+                        rings.critical.as_fd(),
+                        rings.activity.as_fd(),
+                        stop.wake.as_fd(),
+                    ],
+                    TICK,
+                )?;
                 may_sleep = false;
                 continue;
             }
@@ -125,15 +143,29 @@ pub fn read(
     }
 }
 
-/// Reads what is there, at most [`BATCH`] activity records; returns how many of either ring.
-fn drain(lifecycle: &mut RingReader, activity: &mut RingReader, sink: &mut impl Sink) -> usize {
+/// Reads what is there, at most [`BATCH`] activity records; returns how many of any ring.
+fn drain(rings: &mut Rings, sink: &mut impl Sink) -> usize {
     let mut count = 0;
     for _ in 0..BATCH {
-        let Some(record) = activity.next() else { break };
-        count += drain_lifecycle(lifecycle, sink) + 1;
+        count += drain_first(rings, sink);
+        let Some(record) = rings.activity.next() else {
+            return count;
+        };
+        // A lifecycle record that came before this one, but after the look at its ring.
+        count += drain_lifecycle(&mut rings.lifecycle, sink) + 1;
         sink.record(Ring::Activity, &record);
     }
-    count + drain_lifecycle(lifecycle, sink)
+    count
+}
+
+/// Empties the lifecycle ring, and the critical ring with it.
+fn drain_first(rings: &mut Rings, sink: &mut impl Sink) -> usize {
+    let mut count = drain_lifecycle(&mut rings.lifecycle, sink);
+    while let Some(record) = rings.critical.next() {
+        count += drain_lifecycle(&mut rings.lifecycle, sink) + 1;
+        sink.record(Ring::Critical, &record);
+    }
+    count
 }
 
 fn drain_lifecycle(lifecycle: &mut RingReader, sink: &mut impl Sink) -> usize {
@@ -146,7 +178,7 @@ fn drain_lifecycle(lifecycle: &mut RingReader, sink: &mut impl Sink) -> usize {
 }
 
 /// Waits until one of the descriptors can be read, or for the time.
-fn wait(fds: [BorrowedFd<'_>; 3], time: Duration) -> Result<(), rustix::io::Errno> {
+fn wait(fds: [BorrowedFd<'_>; 4], time: Duration) -> Result<(), rustix::io::Errno> {
     let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
     let timeout = Timespec {
         tv_sec: i64::try_from(time.as_secs()).unwrap_or(1),

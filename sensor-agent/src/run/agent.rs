@@ -195,13 +195,7 @@ async fn watch(
         counters,
         facts: told,
     });
-    let reader = Reader::start(
-        readers.lifecycle,
-        readers.activity,
-        readers.asleep,
-        pipeline,
-        stats,
-    )?;
+    let reader = Reader::start(readers.rings, readers.asleep, pipeline, stats)?;
     Ok((server, reader, kubernetes))
 }
 
@@ -249,6 +243,7 @@ fn load_options(config: &Config) -> Result<LoadOptions, RunError> {
     Ok(LoadOptions {
         btf: config.kernel.btf.clone(),
         lifecycle_ring_bytes: config.kernel.lifecycle_ring_bytes,
+        critical_ring_bytes: config.kernel.critical_ring_bytes,
         activity_ring_bytes: config.kernel.activity_ring_bytes,
         cgroup_events_per_second: config.kernel.cgroup_events_per_second,
         drop_failed: config.kernel.drop_failed_exit,

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::RunError;
 use crate::{
-    kernel::ring::{self, Asleep, ReadError, RingReader, Stop},
+    kernel::ring::{self, Asleep, ReadError, Rings, Stop},
     pipeline::Pipeline,
     stats::Stats,
 };
@@ -23,8 +23,7 @@ pub(super) struct Reader {
 impl Reader {
     /// Starts to read.
     pub(super) fn start(
-        mut lifecycle: RingReader,
-        mut activity: RingReader,
+        mut rings: Rings,
         mut asleep: Asleep,
         pipeline: Pipeline,
         stats: Arc<Stats>,
@@ -39,7 +38,7 @@ impl Reader {
                 // Dropped when the thread ends, however it ends.
                 let _end: oneshot::Sender<()> = end;
                 let mut work = Work { pipeline, stats };
-                ring::read(&mut lifecycle, &mut activity, &mut asleep, &stopped, &mut work)
+                ring::read(&mut rings, &mut asleep, &stopped, &mut work)
             })
             .map_err(anyhow::Error::from)?;
         Ok(Self { stop, thread, ended })

@@ -26,8 +26,9 @@ fn parameters(body: &Body<'_>, is_at: bool) -> &'static [&'static str] {
     match body {
         Body::Open(_) if is_at => &["fd", "dirfd", "name", "flags", "mode", "dev", "ino"],
         Body::Open(_) => &["fd", "name", "flags", "mode", "dev", "ino"],
-        Body::Connect(_) => &["res", "tuple", "fd", "addr"],
-        Body::Ptrace(_) => &["res", "addr", "data", "request", "pid"],
+        Body::Socket(_) => &["res", "tuple", "fd", "addr"],
+        Body::Plain(_) => &["res", "addr", "data", "request", "pid"],
+        Body::Path(_) | Body::Identity(_) => &["res"],
         Body::Exec(_) => &[
             "res", "exe", "args", "tid", "pid", "ptid", "cwd", "comm", "tty", "uid", "filename",
         ],
@@ -74,15 +75,17 @@ impl View<'_> {
     fn named_text<'b>(&'b self, name: &str, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
         match (&self.event.body, name) {
             (Body::Open(open), _) => self.open_argument(open, name, buf),
-            (Body::Connect(_) | Body::Ptrace(_), "res") => match self.result() {
-                0.. => Some(Value::Text(b"0")),
-                errno => names::errno(errno.unsigned_abs()).map(|name| Value::Text(name.as_bytes())),
-            },
-            (Body::Connect(connect), "tuple" | "addr") => {
+            (Body::Socket(_) | Body::Plain(_) | Body::Path(_) | Body::Identity(_), "res") => {
+                match self.result() {
+                    0.. => Some(Value::Text(b"0")),
+                    errno => names::errno(errno.unsigned_abs()).map(|name| Value::Text(name.as_bytes())),
+                }
+            }
+            (Body::Socket(connect), "tuple" | "addr") => {
                 fd::tuple(connect, buf);
                 Some(Value::Text(buf))
             }
-            (Body::Connect(connect), "fd") => {
+            (Body::Socket(connect), "fd") => {
                 let mut tuple = Vec::new();
                 fd::tuple(connect, &mut tuple);
                 write(buf, format_args!("{}(<", connect.fixed.fd))?;
@@ -91,11 +94,11 @@ impl View<'_> {
                 buf.push(b')');
                 Some(Value::Text(buf))
             }
-            (Body::Ptrace(ptrace), "request") => match names::ptrace_request(ptrace.request) {
+            (Body::Plain(plain), "request") => match names::ptrace_request(plain.fixed.args[0]) {
                 Some(name) => Some(Value::Text(name.as_bytes())),
-                None => write(buf, format_args!("{}", ptrace.request)),
+                None => write(buf, format_args!("{}", plain.fixed.args[0])),
             },
-            (Body::Ptrace(ptrace), "pid") => write(buf, format_args!("{}", ptrace.pid)),
+            (Body::Plain(plain), "pid") => write(buf, format_args!("{}", plain.fixed.args[1])),
             (Body::Exec(exec), "filename") => text(exec.filename),
             (Body::Exec(_) | Body::Fork(_), "res") => Some(Value::Text(b"0")),
             (Body::Exec(_) | Body::Fork(_), _) => self.process_argument(name, buf),
@@ -204,12 +207,18 @@ impl View<'_> {
             (Body::Open(open), "mode") => Some(Value::Uint(u64::from(open.fixed.mode_given))),
             (Body::Open(open), "dev") => Some(Value::Uint(u64::from(open.fixed.file.device))),
             (Body::Open(open), "ino") => Some(Value::Uint(open.fixed.file.inode)),
-            (Body::Connect(connect), "fd") => Some(Value::Int(i64::from(connect.fixed.fd))),
-            (Body::Connect(_) | Body::Ptrace(_) | Body::Exec(_) | Body::Fork(_), "res") => {
-                Some(Value::Int(self.result()))
-            }
-            (Body::Ptrace(ptrace), "request") => Some(Value::Uint(ptrace.request)),
-            (Body::Ptrace(ptrace), "pid") => Some(Value::Int(i64::from(ptrace.pid))),
+            (Body::Socket(connect), "fd") => Some(Value::Int(i64::from(connect.fixed.fd))),
+            (
+                Body::Socket(_)
+                | Body::Plain(_)
+                | Body::Path(_)
+                | Body::Identity(_)
+                | Body::Exec(_)
+                | Body::Fork(_),
+                "res",
+            ) => Some(Value::Int(self.result())),
+            (Body::Plain(plain), "request") => Some(Value::Uint(plain.fixed.args[0])),
+            (Body::Plain(plain), "pid") => Some(Value::Int(plain.fixed.args[1].cast_signed())),
             _ => None,
         }
     }

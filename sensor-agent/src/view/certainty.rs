@@ -112,12 +112,13 @@ impl View<'_> {
             Body::Open(open) => Some((open.given, open.path)),
             // Of an interpreted program the caller names the script and the kernel the interpreter.
             Body::Exec(exec) if !self.event.has(flags::INTERPRETED) => Some((exec.filename, exec.path)),
-            Body::Connect(connect) => {
+            Body::Socket(connect) => {
                 // An abstract name is no path, and neither is an internet address.
                 let end = memchr::memchr(0, connect.given).unwrap_or(connect.given.len());
                 (end > 0).then_some((&connect.given[..end], connect.path))
             }
-            Body::Exec(_) | Body::Fork(_) | Body::Exit(_) | Body::Ptrace(_) => None,
+            Body::Path(path) => (!path.given.is_empty()).then_some((path.given, path.path)),
+            Body::Exec(_) | Body::Fork(_) | Body::Exit(_) | Body::Identity(_) | Body::Plain(_) => None,
         }
     }
 

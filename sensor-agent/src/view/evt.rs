@@ -94,9 +94,10 @@ impl View<'_> {
 
     fn category(&self) -> &'static str {
         match self.event.body {
-            Body::Open(_) => "file",
-            Body::Connect(_) => "net",
-            Body::Fork(_) | Body::Exec(_) | Body::Exit(_) | Body::Ptrace(_) => "process",
+            Body::Open(_) | Body::Path(_) => "file",
+            Body::Socket(_) => "net",
+            Body::Identity(_) => "user",
+            Body::Fork(_) | Body::Exec(_) | Body::Exit(_) | Body::Plain(_) => "process",
         }
     }
 }

@@ -9,7 +9,7 @@ use sensor_common::record::{self, flags};
 use sensor_rules::{event::Value, field::Field};
 
 use super::{View, text, write};
-use crate::event::{Body, Connect, Open};
+use crate::event::{Body, Open, SocketCall};
 
 /// `include/linux/socket.h`
 const AF_UNIX: u16 = 1;
@@ -34,8 +34,13 @@ impl View<'_> {
     pub(super) fn fd_value<'b>(&'b self, field: Field, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
         match &self.event.body {
             Body::Open(open) => self.file_value(open, field),
-            Body::Connect(connect) => self.connection_value(connect, field, buf),
-            Body::Fork(_) | Body::Exec(_) | Body::Exit(_) | Body::Ptrace(_) => None,
+            Body::Socket(connect) => self.connection_value(connect, field, buf),
+            Body::Path(_)
+            | Body::Fork(_)
+            | Body::Exec(_)
+            | Body::Exit(_)
+            | Body::Identity(_)
+            | Body::Plain(_) => None,
         }
     }
 
@@ -76,7 +81,7 @@ impl View<'_> {
 
     fn connection_value<'b>(
         &'b self,
-        connect: &'b Connect<'b>,
+        connect: &'b SocketCall<'b>,
         field: Field,
         buf: &'b mut Vec<u8>,
     ) -> Option<Value<'b>> {
@@ -126,7 +131,7 @@ impl View<'_> {
 }
 
 /// `tcp`, `udp`, `icmp` or `raw`, from `IPPROTO_*` (`include/uapi/linux/in.h`).
-fn protocol(fixed: &record::Connect) -> Option<&'static [u8]> {
+fn protocol(fixed: &record::SocketCall) -> Option<&'static [u8]> {
     match (fixed.family, fixed.protocol) {
         (AF_INET | AF_INET6, 6 | 262) => Some(b"tcp"),
         (AF_INET | AF_INET6, 17 | 136) => Some(b"udp"),
@@ -137,7 +142,7 @@ fn protocol(fixed: &record::Connect) -> Option<&'static [u8]> {
 }
 
 /// The unix socket's path as the kernel resolved it or, where it has none, its address.
-fn unix_name<'b>(connect: &'b Connect<'b>) -> &'b [u8] {
+fn unix_name<'b>(connect: &'b SocketCall<'b>) -> &'b [u8] {
     let name = if connect.path.is_empty() {
         connect.given
     } else {
@@ -152,7 +157,7 @@ fn unix_name<'b>(connect: &'b Connect<'b>) -> &'b [u8] {
 }
 
 /// `1.2.3.4:5->6.7.8.9:10`, or the path of a unix socket, as Falco names connections.
-pub(super) fn tuple(connect: &Connect<'_>, buf: &mut Vec<u8>) {
+pub(super) fn tuple(connect: &SocketCall<'_>, buf: &mut Vec<u8>) {
     let fixed = &connect.fixed;
     if fixed.family == AF_UNIX {
         buf.extend_from_slice(unix_name(connect));

@@ -6,7 +6,7 @@ use sensor_rules::event::Event as _;
 
 use super::*;
 use crate::{
-    event::{Connect, Exec, Open},
+    event::{Exec, Open, PlainCall, SocketCall},
     state::StateLimits,
 };
 
@@ -233,7 +233,7 @@ fn a_connection_has_both_ends_and_a_mapped_address_is_ipv4() {
 
     let mut remote = [0; 16];
     remote[10..].copy_from_slice(&[0xff, 0xff, 169, 254, 169, 254]);
-    let fixed = record::Connect {
+    let fixed = record::SocketCall {
         result: -115,
         fd: 4,
         family: 10,
@@ -243,11 +243,11 @@ fn a_connection_has_both_ends_and_a_mapped_address_is_ipv4() {
         remote_port: 80,
         remote_address: remote,
         call: Call::Connect as u32,
-        ..record::Connect::default()
+        ..record::SocketCall::default()
     };
     let event = Event {
         header: header(30, 100),
-        body: Body::Connect(Connect {
+        body: Body::Socket(SocketCall {
             fixed,
             path: b"",
             given: b"",
@@ -275,10 +275,10 @@ fn a_connection_has_both_ends_and_a_mapped_address_is_ipv4() {
 fn a_unix_socket_is_its_path_or_its_abstract_name() {
     let unix = |path: &'static [u8], given: &'static [u8]| Event {
         header: header(30, 100),
-        body: Body::Connect(Connect {
-            fixed: record::Connect {
+        body: Body::Socket(SocketCall {
+            fixed: record::SocketCall {
                 family: 1,
-                ..record::Connect::default()
+                ..record::SocketCall::default()
             },
             path,
             given,
@@ -324,11 +324,15 @@ fn a_process_that_nobody_saw_start_is_told_as_such() {
 
 #[test]
 fn every_field_has_an_answer_for_every_kind_of_event() {
-    let ptrace = record::Ptrace {
-        request: 16,
-        pid: 5,
-        ..record::Ptrace::default()
-    };
+    let ptrace = Body::Plain(PlainCall {
+        fixed: record::PlainCall {
+            args: [16, 5, 0, 0, 0, 0],
+            call: Call::Ptrace as u32,
+            ..record::PlainCall::default()
+        },
+        text: b"",
+        text2: b"",
+    });
     let fork = crate::event::Fork {
         fixed: record::Fork::default(),
         cgroup: b"/",
@@ -337,7 +341,7 @@ fn every_field_has_an_answer_for_every_kind_of_event() {
         open(3, b"/a", b"a"),
         Event {
             header: header(30, 100),
-            body: Body::Ptrace(ptrace),
+            body: ptrace,
         },
         Event {
             header: header(30, 100),

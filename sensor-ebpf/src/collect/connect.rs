@@ -6,7 +6,7 @@
 use sensor_common::{
     kernel_fields::KernelField as F,
     kind::Kind,
-    record::{Connect, flags},
+    record::{SocketCall, flags},
     syscall::Call,
 };
 
@@ -82,7 +82,7 @@ fn socket(task: Kernel, fd: i32) -> Option<Kernel> {
 /// Sends a connect record.
 #[inline(always)]
 pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i64) {
-    let Some(mut scratch) = emit::begin::<Connect>(task, Kind::Connect) else {
+    let Some(mut scratch) = emit::begin::<SocketCall>(task, Kind::Connect) else {
         return;
     };
     emit::describe_current(&mut scratch, task);
@@ -94,8 +94,9 @@ pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i
         address: 0,
         address_len: 0,
     });
-    let fixed = scratch.fixed::<Connect>();
+    let fixed = scratch.fixed::<SocketCall>();
     clear(fixed);
+    fixed.args = arguments.all();
     fixed.result = result;
     fixed.fd = request.fd;
     fixed.call = call as u32;
@@ -114,7 +115,7 @@ pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i
 #[inline(always)]
 fn ends(scratch: &mut Scratch, sock: Kernel, request: &Request, result: i64) {
     let family: u16 = sock.read_or_default(F::sock_family);
-    let fixed = scratch.fixed::<Connect>();
+    let fixed = scratch.fixed::<SocketCall>();
     fixed.family = family;
     fixed.address_family = family;
     fixed.protocol = sock.read_or_default(F::sock_protocol);
@@ -133,7 +134,7 @@ fn ends(scratch: &mut Scratch, sock: Kernel, request: &Request, result: i64) {
         if len > 2 {
             let span =
                 text::append_user_bytes(scratch, request.address + 2, len - 2, flags::GIVEN_UNREADABLE);
-            scratch.fixed::<Connect>().given = span;
+            scratch.fixed::<SocketCall>().given = span;
         }
     }
 }
@@ -149,7 +150,7 @@ fn bounded_address_len(len: u64) -> u64 {
 
 /// The ends of an internet socket.
 #[inline(always)]
-fn inet(fixed: &mut Connect, sock: Kernel, family: u16) {
+fn inet(fixed: &mut SocketCall, sock: Kernel, family: u16) {
     fixed.local_port = sock.read_or_default(F::sock_num);
     fixed.remote_port = u16::from_be(sock.read_or_default(F::sock_dport));
     if family == AF_INET6 {
@@ -185,7 +186,7 @@ fn caller_address(scratch: &mut Scratch, request: &Request) {
         scratch.flag(flags::GIVEN_UNREADABLE);
         return;
     }
-    let fixed = scratch.fixed::<Connect>();
+    let fixed = scratch.fixed::<SocketCall>();
     fixed.address_family = u16::from_ne_bytes([address[0], address[1]]);
     fixed.remote_port = u16::from_be_bytes([address[2], address[3]]);
     fixed.remote_address = [0; 16];
@@ -214,12 +215,12 @@ fn unix_peer(scratch: &mut Scratch, sock: Kernel) -> bool {
     }
     // `sun_path` follows the two bytes of the family.
     let span = text::append_kernel_bytes(scratch, name.0 + 2, len - 2, flags::GIVEN_UNREADABLE);
-    scratch.fixed::<Connect>().given = span;
+    scratch.fixed::<SocketCall>().given = span;
     if let Some(at) = peer.address(F::unix_sock_path)
         && at.follow(F::path_dentry).is_some()
     {
         let span = path::append(scratch, at, flags::PATH_TRUNCATED);
-        scratch.fixed::<Connect>().path = span;
+        scratch.fixed::<SocketCall>().path = span;
     }
     true
 }

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::{
     bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str,
 };
 use sensor_common::{
-    limits::PIECE_BYTES_MAX,
+    limits::{PIECE_BYTES_MAX, TAIL_OFFSET_MAX},
     record::{Span, flags},
 };
 
@@ -93,4 +93,55 @@ fn finish_bytes(scratch: &mut Scratch, result: i64, len: u64, unreadable: u32) -
     }
     let end = scratch.end() + len;
     scratch.advance(end)
+}
+
+/// The first byte of a piece that is not empty.
+#[inline(always)]
+pub(crate) fn first_byte(scratch: &mut Scratch, piece: Span) -> u8 {
+    let offset = bounded_offset(u64::from(piece.offset));
+    // SAFETY: in bounds by the mask.
+    unsafe { *scratch.record().add(offset as usize) }
+}
+
+/// Puts a name that is in the tail already behind a folder's path, which is the tail's last piece. Between
+/// them goes a slash, unless one of them brings it.
+#[inline(always)]
+pub(crate) fn append_name(scratch: &mut Scratch, folder: Span, name: Span) -> Span {
+    let is_absolute = first_byte(scratch, name) == b'/';
+    let mut at = scratch.end();
+    if folder.len == 1 {
+        // The root's own slash.
+        at -= 1;
+    }
+    if !is_absolute {
+        let offset = bounded_offset(at);
+        // SAFETY: in bounds by the mask.
+        unsafe { *scratch.record().add(offset as usize) = b'/' };
+        at += 1;
+    }
+    if at >= TAIL_OFFSET_MAX as u64 {
+        scratch.flag(flags::TAIL_FULL | flags::PATH_TRUNCATED);
+        return folder;
+    }
+    let len = bounded_len(u64::from(name.len));
+    let (to, from) = (bounded_offset(at), bounded_offset(u64::from(name.offset)));
+    // SAFETY: both offsets are in bounds, with room for PIECE_BYTES_MAX behind them; the helper may read our
+    // own map value as any kernel memory.
+    let result = unsafe {
+        bpf_probe_read_kernel(
+            scratch.record().add(to as usize).cast(),
+            len as u32,
+            scratch.record().add(from as usize).cast(),
+        )
+    };
+    if result != 0 {
+        scratch.flag(flags::GIVEN_UNREADABLE);
+        return folder;
+    }
+    let begin = u64::from(folder.offset);
+    scratch.set_end_at(at + len);
+    Span {
+        offset: begin as u16,
+        len: (at + len - begin) as u16,
+    }
 }

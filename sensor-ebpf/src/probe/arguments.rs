@@ -1,10 +1,15 @@
 //! A system call's arguments, out of the caller's saved registers.
 
+use sensor_common::syscall::ARGUMENTS_MAX;
+
 /// Offsets into `struct pt_regs` on x86-64: part of the kernel's ABI with user space
 /// (`arch/x86/include/uapi/asm/ptrace.h`), the same in every kernel.
 mod registers {
+    pub(super) const BP: usize = 32;
     pub(super) const BX: usize = 40;
     pub(super) const R10: usize = 56;
+    pub(super) const R9: usize = 64;
+    pub(super) const R8: usize = 72;
     pub(super) const CX: usize = 88;
     pub(super) const DX: usize = 96;
     pub(super) const SI: usize = 104;
@@ -38,6 +43,20 @@ impl Arguments {
     #[inline(always)]
     pub(crate) fn new(registers: *const u64, compat: bool) -> Self {
         Self { registers, compat }
+    }
+
+    /// All six.
+    #[inline(always)]
+    pub(crate) fn all(&self) -> [u64; ARGUMENTS_MAX] {
+        let [first, second, third, fourth] = self.first_four();
+        let read = |at| register(self.registers, at);
+        if self.compat {
+            let [fifth, sixth] = [registers::DI, registers::BP].map(|at| read(at) & 0xffff_ffff);
+            [first, second, third, fourth, fifth, sixth]
+        } else {
+            let [fifth, sixth] = [registers::R8, registers::R9].map(read);
+            [first, second, third, fourth, fifth, sixth]
+        }
     }
 
     /// The first four.

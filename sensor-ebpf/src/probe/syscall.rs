@@ -7,14 +7,14 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use sensor_common::{
     kind::Kind,
-    syscall::{Call, Handler, Route},
+    syscall::{Call, Handler, Places, Route},
 };
 
 use super::arguments::{self, Arguments};
 use crate::{
     collect, emit,
     kernel::{self, task},
-    maps::{HANDLERS, ROUTES},
+    maps::{CALLS, HANDLERS, ROUTES},
 };
 
 /// `SYS_CONNECT` of the 32-bit `socketcall` (`include/uapi/linux/net.h`).
@@ -52,26 +52,44 @@ pub(crate) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The call and its arguments, where it is one that `kind` wants: not the agent's own, and not failed
-/// when failed calls are not wanted. Counts it.
+/// What is known of the call that is ending.
+struct Called {
+    call: Call,
+    kind: Kind,
+    places: &'static Places,
+    arguments: Arguments,
+    result: i64,
+}
+
+/// The call that is ending, where somebody may want it.
 #[inline(always)]
-fn wanted(ctx: &BtfTracePointContext, kind: Kind) -> Option<(Call, Arguments, i64)> {
+fn called(ctx: &BtfTracePointContext) -> Option<Called> {
     let registers = ctx.arg::<*const u64>(0);
     let result = ctx.arg::<i64>(1);
     let route = route(registers)?;
     let compat = task::is_compat(task::current());
-    let call = Call::from_number(if compat { route.call_32 } else { route.call_64 });
-    let arguments = Arguments::new(registers, compat);
-    if matches!(call, Call::SocketCall) && arguments.first_four()[0] != SYS_CONNECT {
-        return None;
-    }
+    let number = if compat { route.call_32 } else { route.call_64 };
+    let places = CALLS.get(u32::from(number))?;
+    Some(Called {
+        call: Call::from_number(number),
+        kind: Kind::from_number(places.kind)?,
+        places,
+        arguments: Arguments::new(registers, compat),
+        result,
+    })
+}
+
+/// Counts a call, and whether it is wanted: not the agent's own, and not failed when failed calls are not
+/// wanted.
+#[inline(always)]
+fn wanted(kind: Kind, result: i64) -> bool {
     emit::seen(kind);
     let failed = result < 0 && result != EINPROGRESS;
     if emit::is_agent() || (failed && kernel::want_failed() == 0) {
         emit::filtered(kind);
-        return None;
+        return false;
     }
-    Some((call, arguments, result))
+    true
 }
 
 /// A connect that goes on in the background (`include/uapi/asm-generic/errno.h`): no failure.
@@ -82,8 +100,10 @@ const EINPROGRESS: i64 = -115;
 /// Hook: `tp_btf/sys_exit`, by tail call.
 #[btf_tracepoint(function = "sys_exit")]
 pub(crate) fn exit_open(ctx: BtfTracePointContext) -> i32 {
-    if let Some((call, arguments, result)) = wanted(&ctx, Kind::Open) {
-        collect::open::collect(task::current(), call, &arguments, result);
+    if let Some(called) = called(&ctx)
+        && wanted(Kind::Open, called.result)
+    {
+        collect::open::collect(task::current(), called.call, &called.arguments, called.result);
     }
     0
 }
@@ -93,19 +113,114 @@ pub(crate) fn exit_open(ctx: BtfTracePointContext) -> i32 {
 /// Hook: `tp_btf/sys_exit`, by tail call.
 #[btf_tracepoint(function = "sys_exit")]
 pub(crate) fn exit_connect(ctx: BtfTracePointContext) -> i32 {
-    if let Some((call, arguments, result)) = wanted(&ctx, Kind::Connect) {
-        collect::connect::collect(task::current(), call, &arguments, result);
+    let Some(called) = called(&ctx) else { return 0 };
+    if matches!(called.call, Call::SocketCall) && called.arguments.first_four()[0] != SYS_CONNECT {
+        return 0;
+    }
+    if wanted(Kind::Connect, called.result) {
+        collect::connect::collect(task::current(), called.call, &called.arguments, called.result);
     }
     0
 }
 
-/// Handles `ptrace`.
+/// Handles the calls about names and files.
+///
+/// Hook: `tp_btf/sys_exit`, by tail call.
+/// Leaves out: programs that were started, which `sched_process_exec` tells of.
+#[btf_tracepoint(function = "sys_exit")]
+pub(crate) fn exit_path(ctx: BtfTracePointContext) -> i32 {
+    let Some(called) = called(&ctx) else { return 0 };
+    if matches!(called.kind, Kind::ExecFailed) && called.result >= 0 {
+        return 0;
+    }
+    if wanted(called.kind, called.result) {
+        collect::path::collect(
+            task::current(),
+            called.kind,
+            called.call,
+            called.places,
+            &called.arguments,
+            called.result,
+        );
+    }
+    0
+}
+
+/// Handles the calls that change who a process is.
 ///
 /// Hook: `tp_btf/sys_exit`, by tail call.
 #[btf_tracepoint(function = "sys_exit")]
-pub(crate) fn exit_ptrace(ctx: BtfTracePointContext) -> i32 {
-    if let Some((_, arguments, result)) = wanted(&ctx, Kind::Ptrace) {
-        collect::ptrace::collect(task::current(), &arguments, result);
+pub(crate) fn exit_identity(ctx: BtfTracePointContext) -> i32 {
+    if let Some(called) = called(&ctx)
+        && !is_noise(&called)
+        && wanted(called.kind, called.result)
+    {
+        collect::identity::collect(
+            task::current(),
+            called.kind,
+            called.call,
+            &called.arguments,
+            called.result,
+        );
+    }
+    0
+}
+
+/// `PR_SET_VMA` (`include/uapi/linux/prctl.h`): allocators name their memory with it, all the time.
+const PR_SET_VMA: u64 = 0x5356_4d41;
+/// `PROT_EXEC` (`include/uapi/asm-generic/mman-common.h`)
+const PROT_EXEC: u64 = 4;
+/// `CLONE_NEW*` (`include/uapi/linux/sched.h`): time, mount, cgroup, uts, ipc, user, pid, network.
+const CLONE_NAMESPACES: u64 = 0x7e02_0080;
+
+/// Whether it is one of the many calls of its kind that tell nothing: memory that is not executable, processes
+/// that stay in their parent's namespaces, names of memory.
+#[inline(always)]
+fn is_noise(called: &Called) -> bool {
+    let [first, _, third, _] = called.arguments.first_four();
+    match called.kind {
+        Kind::Prctl => first == PR_SET_VMA,
+        Kind::Mprotect | Kind::Mmap if !matches!(called.call, Call::OldMmap) => third & PROT_EXEC == 0,
+        Kind::Clone => clone_flags(called.call, first) & CLONE_NAMESPACES == 0,
+        _ => false,
+    }
+}
+
+/// The flags of `clone`, or those that begin the structure of `clone3` in the caller's memory.
+#[inline(always)]
+pub(crate) fn clone_flags(call: Call, first: u64) -> u64 {
+    if !matches!(call, Call::Clone3) {
+        return first;
+    }
+    let mut flags = 0_u64;
+    // SAFETY: the helper checks the source, and writes 8 bytes to our own.
+    let read = unsafe {
+        aya_ebpf::helpers::generated::bpf_probe_read_user(
+            (&raw mut flags).cast(),
+            8,
+            first as *const core::ffi::c_void,
+        )
+    };
+    if read == 0 { flags } else { 0 }
+}
+
+/// Handles the calls that have only numbers and a text to tell.
+///
+/// Hook: `tp_btf/sys_exit`, by tail call.
+#[btf_tracepoint(function = "sys_exit")]
+pub(crate) fn exit_plain(ctx: BtfTracePointContext) -> i32 {
+    if let Some(called) = called(&ctx)
+        && !is_noise(&called)
+        && wanted(called.kind, called.result)
+    {
+        collect::plain::collect(
+            task::current(),
+            called.kind,
+            called.call,
+            called.places,
+            &called.arguments,
+            called.result,
+        );
     }
     0
 }

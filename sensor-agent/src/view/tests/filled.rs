@@ -34,10 +34,14 @@ fn samples() -> Vec<Event<'static>> {
         Body::Exec(exec),
         Body::Fork(fork),
         Body::Exit(exit),
-        Body::Ptrace(record::Ptrace {
-            request: 16,
-            pid: 5,
-            ..record::Ptrace::default()
+        Body::Plain(PlainCall {
+            fixed: record::PlainCall {
+                args: [16, 5, 0, 0, 0, 0],
+                call: Call::Ptrace as u32,
+                ..record::PlainCall::default()
+            },
+            text: b"",
+            text2: b"",
         }),
         connection(2, b"", b""),
         connection(1, b"/run/docker.sock", b"/var/run/docker.sock\0"),
@@ -63,16 +67,16 @@ fn samples() -> Vec<Event<'static>> {
 }
 
 fn connection(family: u16, path: &'static [u8], given: &'static [u8]) -> Body<'static> {
-    let fixed = record::Connect {
+    let fixed = record::SocketCall {
         family,
         address_family: family,
         protocol: 6,
         local_port: 40000,
         remote_port: 80,
         call: Call::Connect as u32,
-        ..record::Connect::default()
+        ..record::SocketCall::default()
     };
-    Body::Connect(Connect { fixed, path, given })
+    Body::Socket(SocketCall { fixed, path, given })
 }
 
 fn host_state() -> (State, tempfile::TempDir) {

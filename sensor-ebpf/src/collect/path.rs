@@ -1,0 +1,146 @@
+//! Reads calls about names: what the caller gave, and the path that it leads to as far as kernel objects tell.
+//!
+//! Of a call that names an open file the path is the file's. Of any other it is that of the folder that the
+//! name starts from (a descriptor's, the working directory, the root), with the name behind it: the kernel
+//! resolved that name during the call and has kept nothing of it. A flag says so.
+
+use sensor_common::{
+    kernel_fields::KernelField as F,
+    kind::Kind,
+    record::{FileId, PathCall, Span, flags},
+    syscall::{Call, NOWHERE, Places},
+};
+
+use super::text;
+use crate::{
+    emit,
+    kernel::{Kernel, file, path},
+    probe::arguments::Arguments,
+    scratch::{Scratch, clear},
+};
+
+/// `AT_FDCWD` (`include/uapi/linux/fcntl.h`)
+const AT_FDCWD: i32 = -100;
+
+/// Sends a record of this kind.
+#[inline(always)]
+pub(crate) fn collect(
+    task: Kernel,
+    kind: Kind,
+    call: Call,
+    places: &Places,
+    arguments: &Arguments,
+    result: i64,
+) {
+    let Some(mut scratch) = emit::begin::<PathCall>(task, kind) else {
+        return;
+    };
+    emit::describe_current(&mut scratch, task);
+    if arguments.compat {
+        scratch.flag(flags::COMPAT);
+    }
+    let args = arguments.all();
+    let fixed = scratch.fixed::<PathCall>();
+    clear(fixed);
+    fixed.result = result;
+    fixed.args = args;
+    fixed.call = call as u32;
+    fixed.dirfd = AT_FDCWD;
+    fixed.dirfd2 = AT_FDCWD;
+    if places.text != NOWHERE {
+        let address = argument(&mut scratch, places.text);
+        let span = text::append_user(&mut scratch, address);
+        scratch.fixed::<PathCall>().text = span;
+    }
+    if places.fd != NOWHERE {
+        let fd = argument(&mut scratch, places.fd);
+        open_file(&mut scratch, task, fd as u32 as u64);
+    } else if matches!(kind, Kind::Memfd) && result >= 0 {
+        open_file(&mut scratch, task, result as u64);
+    }
+    if places.path != NOWHERE {
+        let address = argument(&mut scratch, places.path);
+        let dirfd = folder(&mut scratch, places.dir);
+        scratch.fixed::<PathCall>().dirfd = dirfd;
+        let given = text::append_user(&mut scratch, address);
+        scratch.fixed::<PathCall>().given = given;
+        let span = resolved(&mut scratch, task, dirfd, given, flags::PATH_PARTLY_GIVEN);
+        scratch.fixed::<PathCall>().path = span;
+    }
+    if places.path2 != NOWHERE {
+        let address = argument(&mut scratch, places.path2);
+        let dirfd = folder(&mut scratch, places.dir2);
+        scratch.fixed::<PathCall>().dirfd2 = dirfd;
+        let given = text::append_user(&mut scratch, address);
+        scratch.fixed::<PathCall>().given2 = given;
+        let span = resolved(&mut scratch, task, dirfd, given, flags::PATH2_PARTLY_GIVEN);
+        scratch.fixed::<PathCall>().path2 = span;
+    }
+    emit::send(scratch, task, kind);
+}
+
+/// The argument of this index.
+#[inline(always)]
+fn argument(scratch: &mut Scratch, index: u8) -> u64 {
+    let args = &scratch.fixed::<PathCall>().args;
+    match index {
+        0 => args[0],
+        1 => args[1],
+        2 => args[2],
+        3 => args[3],
+        4 => args[4],
+        _ => args[5],
+    }
+}
+
+/// The folder's descriptor that the argument of this index is.
+#[inline(always)]
+fn folder(scratch: &mut Scratch, index: u8) -> i32 {
+    if index == NOWHERE {
+        AT_FDCWD
+    } else {
+        argument(scratch, index) as i32
+    }
+}
+
+/// The open file that the call names by a descriptor, or made.
+#[inline(always)]
+fn open_file(scratch: &mut Scratch, task: Kernel, fd: u64) {
+    scratch.fixed::<PathCall>().dirfd = fd as i32;
+    let Some(file) = file::by_descriptor(task, fd) else {
+        return;
+    };
+    let mut id = FileId::default();
+    let found = file::identify(file, &mut id);
+    scratch.fixed::<PathCall>().file = id;
+    scratch.flag(found);
+    if let Some(at) = file.address(F::file_f_path) {
+        let span = path::append(scratch, at, flags::PATH_TRUNCATED);
+        scratch.fixed::<PathCall>().path = span;
+    }
+}
+
+/// The path that a name leads to, without the links on its way: the folder's with the name behind it.
+/// An empty name is the folder's descriptor itself.
+#[inline(always)]
+fn resolved(scratch: &mut Scratch, task: Kernel, dirfd: i32, given: Span, partly: u32) -> Span {
+    let is_empty = given.len == 0;
+    let is_absolute = !is_empty && text::first_byte(scratch, given) == b'/';
+    let at = if is_absolute || dirfd == AT_FDCWD {
+        let field = if is_absolute { F::fs_root } else { F::fs_pwd };
+        task.follow(F::task_fs).and_then(|fs| fs.address(field))
+    } else {
+        file::by_descriptor(task, dirfd as u32 as u64).and_then(|file| file.address(F::file_f_path))
+    };
+    let Some(at) = at else { return Span::default() };
+    if is_empty {
+        return if dirfd == AT_FDCWD {
+            Span::default()
+        } else {
+            path::append(scratch, at, flags::PATH_TRUNCATED)
+        };
+    }
+    scratch.flag(partly);
+    let folder = path::append(scratch, at, flags::PATH_TRUNCATED);
+    text::append_name(scratch, folder, given)
+}
