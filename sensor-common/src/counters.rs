@@ -72,7 +72,7 @@ pub struct LossKey {
     pub cause: u32,
 }
 
-/// Key of the map that remembers which process has sent which kind; its value is nothing.
+/// Key of the map that counts the first events of a process and kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct FirstKey {

@@ -43,9 +43,11 @@ pub const LOSS_CGROUPS_MAX: u32 = 4096;
 /// Cgroups that have a budget of their own; those that no longer fit have none, and lose nothing by it.
 pub const BUDGET_CGROUPS_MAX: u32 = 4096;
 
-/// Processes and kinds whose first event is remembered; the longest unused are forgotten, and have a first
-/// event again.
+/// Processes and kinds whose first events are counted; the longest unused are forgotten, and begin again.
 pub const FIRST_EVENTS_MAX: u32 = 8192;
+
+/// Events of a kind that each process may send beyond its cgroup's budget.
+pub const FIRST_EVENTS_OF_PROCESS: u32 = 16;
 
 /// How many events beyond its rate a cgroup may send at once, as a part of a second's.
 pub const BUDGET_BURST_DIVISOR: u64 = 4;

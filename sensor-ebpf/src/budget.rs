@@ -4,13 +4,14 @@
 //! event is over budget when that moment is further away than a burst. (It is a token bucket in one number.)
 //! The number is not locked: two CPUs that meet let one event more through.
 //!
-//! The first event of a kind of each process always passes, whatever its neighbours do.
+//! The first events of a kind of each process always pass, whatever its neighbours do: a program that has just
+//! begun opens its libraries before the file that it is after.
 
 use aya_ebpf::bindings::BPF_ANY;
 use sensor_common::{
     counters::FirstKey,
     kind::Kind,
-    limits::BUDGET_BURST_DIVISOR,
+    limits::{BUDGET_BURST_DIVISOR, FIRST_EVENTS_OF_PROCESS},
     record::Header,
 };
 
@@ -41,19 +42,26 @@ pub(crate) fn is_exceeded(header: &Header, kind: Kind, now_ns: u64) -> bool {
         unsafe { full_at.write_volatile(from + price_ns) };
         return false;
     }
-    !is_first(header, kind)
+    !is_early(header, kind)
 }
 
-/// Whether the process has not yet sent this kind while its cgroup was over budget. Remembers it.
+/// Whether the process has sent few of this kind while its cgroup was over budget. Counts it.
 #[inline(always)]
-fn is_first(header: &Header, kind: Kind) -> bool {
+fn is_early(header: &Header, kind: Kind) -> bool {
     let key = FirstKey {
         start_time_ns: header.start_time_ns,
         tgid: header.tgid,
         kind: kind as u32,
     };
-    if FIRST_EVENTS.get_ptr(key).is_some() {
-        return false;
+    let Some(count) = FIRST_EVENTS.get_ptr_mut(key) else {
+        return FIRST_EVENTS.insert(key, 1, BPF_ANY.into()).is_ok();
+    };
+    // SAFETY: a map value; a plain number that others may change meanwhile.
+    unsafe {
+        if count.read_volatile() >= FIRST_EVENTS_OF_PROCESS {
+            return false;
+        }
+        count.write_volatile(count.read_volatile() + 1);
     }
-    FIRST_EVENTS.insert(key, 1, BPF_ANY.into()).is_ok()
+    true
 }

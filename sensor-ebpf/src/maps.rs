@@ -33,9 +33,9 @@ pub(crate) static ASLEEP: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static BUDGETS: HashMap<u64, u64> = HashMap::with_max_entries(BUDGET_CGROUPS_MAX, 0);
 
-/// Which process has sent which kind while its cgroup was out of budget.
+/// How many of which kind each process has sent while its cgroup was out of budget.
 #[map]
-pub(crate) static FIRST_EVENTS: LruHashMap<FirstKey, u8> = LruHashMap::with_max_entries(FIRST_EVENTS_MAX, 0);
+pub(crate) static FIRST_EVENTS: LruHashMap<FirstKey, u32> = LruHashMap::with_max_entries(FIRST_EVENTS_MAX, 0);
 
 /// Where records are put together.
 #[map]

@@ -40,14 +40,24 @@ pub(super) fn read<T: Copy>(address: u64, structure: u32, offset: u64) -> Option
     // the verifier has checked that a member of the structure has it too.
     unsafe {
         match size_of::<T>() {
-            1 => to.cast::<u8>().write_unaligned(ptr::read_volatile(from as *const u8)),
-            2 => to.cast::<u16>().write_unaligned(ptr::read_volatile(from as *const u16)),
-            4 => to.cast::<u32>().write_unaligned(ptr::read_volatile(from as *const u32)),
-            8 => to.cast::<u64>().write_unaligned(ptr::read_volatile(from as *const u64)),
+            1 => to
+                .cast::<u8>()
+                .write_unaligned(ptr::read_volatile(from as *const u8)),
+            2 => to
+                .cast::<u16>()
+                .write_unaligned(ptr::read_volatile(from as *const u16)),
+            4 => to
+                .cast::<u32>()
+                .write_unaligned(ptr::read_volatile(from as *const u32)),
+            8 => to
+                .cast::<u64>()
+                .write_unaligned(ptr::read_volatile(from as *const u64)),
             16 => {
                 let words = to.cast::<u64>();
                 words.write_unaligned(ptr::read_volatile(from as *const u64));
-                words.add(1).write_unaligned(ptr::read_volatile((from + 8) as *const u64));
+                words
+                    .add(1)
+                    .write_unaligned(ptr::read_volatile((from + 8) as *const u64));
             }
             _ => return None,
         }
