@@ -1,7 +1,7 @@
 //! Attaching, and what is attached.
 
 use aya::{
-    maps::{Array, MapData, PerCpuArray, PerCpuHashMap, RingBuf},
+    maps::{Array, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf},
     programs::{BtfTracePoint, ProgramError, tp_btf::BtfTracePointLinkId},
 };
 use sensor_common::{
@@ -9,12 +9,17 @@ use sensor_common::{
     syscall::{Call, Route},
 };
 
+use sensor_rules::partial::Demand;
+
 use super::{
     counters::Counters,
     fields::MissingField,
+    filter::Installed,
     load::{self, DISPATCHER, LIFECYCLE, LoadError, LoadOptions, Loaded, ProgramSpec, take_map},
     ring::{Asleep, Rings},
 };
+
+use crate::view::EventTypes;
 
 /// [`Route`] as a map's value.
 #[derive(Clone, Copy)]
@@ -131,6 +136,23 @@ impl Probes {
             (_, unchanged) => self.dispatcher = unchanged,
         }
         Ok(())
+    }
+
+    /// Leaves events out in the kernel that none of these demands can match; with `None`, none is left out.
+    ///
+    /// # Errors
+    /// When a filter's slot cannot be written.
+    pub fn set_filters(
+        &mut self,
+        demands: Option<&[Demand]>,
+        types: &EventTypes,
+    ) -> Result<Vec<Installed>, LoadError> {
+        let filters = &self.loaded.filters;
+        let done = match demands {
+            Some(demands) => filters.install(demands, types),
+            None => filters.clear().map(|()| Vec::new()),
+        };
+        Ok(done.map_err(MapError::IoError)?)
     }
 
     /// Stops reporting; what is in the rings stays there to be read.
