@@ -20,8 +20,9 @@ use std::path::{Path, PathBuf};
 pub use overrides::Override;
 pub use report::ConfigErrors;
 pub use sections::{
-    Config, FileConfig, GrpcConfig, KernelConfig, KubernetesConfig, LogConfig, LogFormat, LogLevel, Matching,
-    MetricsConfig, RuleSelector, RulesConfig, StateConfig, StdoutConfig, TcpConfig, TlsConfig,
+    Config, EnforceConfig, FileConfig, GrpcConfig, KernelConfig, KubernetesConfig, LogConfig, LogFormat,
+    LogLevel, Matching, MetricsConfig, RuleSelector, RulesConfig, StateConfig, StdoutConfig, TcpConfig,
+    TlsConfig,
 };
 
 use check::Problem;

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod detection;
 pub mod doctor;
+pub mod enforce;
 pub mod event;
 pub mod hub;
 pub mod kernel;

@@ -246,6 +246,36 @@ impl KubernetesMetrics {
     }
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EnforcementLabels {
+    rule: String,
+    outcome: &'static str,
+}
+
+/// What became of connections that rules with `action: deny` match.
+#[derive(Debug, Clone, Default)]
+pub struct EnforcementMetrics {
+    connections: Family<EnforcementLabels, Counter>,
+}
+
+impl EnforcementMetrics {
+    pub(crate) fn counted(&self, rule: &str, outcome: &'static str, more: u64) {
+        let labels = EnforcementLabels {
+            rule: rule.to_owned(),
+            outcome,
+        };
+        self.connections.get_or_create(&labels).inc_by(more);
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "enforcement_connections",
+            "Connections that a rule with action deny matches, by what became of them",
+            self.connections.clone(),
+        );
+    }
+}
+
 /// The registry and the handles of those who count.
 #[derive(Debug)]
 pub struct Metrics {
@@ -258,6 +288,8 @@ pub struct Metrics {
     pub responses: ResponseMetrics,
     /// For the sinks.
     pub sinks: SinkMetrics,
+    /// For what is denied.
+    pub enforcement: EnforcementMetrics,
     /// For the Kubernetes watch.
     pub kubernetes: KubernetesMetrics,
     live: Arc<collect::Live>,
@@ -272,6 +304,7 @@ impl Metrics {
         let responses = ResponseMetrics::default();
         let sinks = SinkMetrics::default();
         let kubernetes = KubernetesMetrics::default();
+        let enforcement = EnforcementMetrics::default();
         for kind in SubscriberKind::ALL {
             subscribers.delivered(kind, 0);
             subscribers
@@ -311,6 +344,7 @@ impl Metrics {
             sinks.failed.clone(),
         );
         kubernetes.register(&mut registry);
+        enforcement.register(&mut registry);
         registry.register_collector(Box::new(Arc::clone(&live)));
         Arc::new(Self {
             registry,
@@ -319,6 +353,7 @@ impl Metrics {
             responses,
             sinks,
             kubernetes,
+            enforcement,
             live,
         })
     }

@@ -9,11 +9,12 @@ use std::{
 use sensor_rules::{
     diagnostic::{self, Severity, Style},
     engine::{RuleMatching, RuleSet},
-    load::{LoadOptions, Loaded, Loader, Selection, SelectionTarget},
+    load::{LoadOptions, Loaded, Loader, RuleInfo, Selection, SelectionTarget},
     priority::Priority,
 };
 
 use crate::config::{Matching, RuleSelector, RulesConfig};
+use crate::enforce::{self, DenyRule, EnforceError};
 
 /// Longest rule file that is read; the loader has the same bound and says so.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -46,6 +47,9 @@ pub enum RulesError {
         "more than {FILES_MAX} rule files, or folders deeper than {DEPTH_MAX}, below {0}: is it the right folder?"
     )]
     TooMany(PathBuf),
+    /// A rule's action cannot be had.
+    #[error(transparent)]
+    Enforce(#[from] EnforceError),
     /// The files have errors, shown with their places.
     #[error("{0}")]
     Invalid(String),
@@ -61,6 +65,8 @@ pub struct Rules {
     pub defined: usize,
     /// Warnings, shown with their places.
     pub warnings: Vec<String>,
+    /// The enabled rules that deny.
+    pub deny: Vec<DenyRule>,
 }
 
 /// Reads the configured files and compiles their rules.
@@ -88,6 +94,7 @@ pub fn load(config: &RulesConfig, style: Style) -> Result<Rules, RulesError> {
             files,
             defined: loaded.rules.len(),
             warnings,
+            deny: deny(&loaded.rules)?,
         }),
         _ => {
             let mut text = errors.join("\n");
@@ -100,6 +107,28 @@ pub fn load(config: &RulesConfig, style: Style) -> Result<Rules, RulesError> {
             Err(RulesError::Invalid(text))
         }
     }
+}
+
+/// Prepares the rules that deny.
+fn deny(rules: &[RuleInfo]) -> Result<Vec<DenyRule>, EnforceError> {
+    let mut found: Vec<DenyRule> = Vec::new();
+    let wanted = rules
+        .iter()
+        .filter(|rule| !rule.action.is_empty() && rule.id.is_some());
+    for rule in wanted {
+        let Some(condition) = &rule.compiled_condition else {
+            continue;
+        };
+        let tests = found.iter().map(|rule| rule.tests.len()).sum();
+        found.push(enforce::prepare(
+            &rule.name,
+            &rule.action,
+            condition,
+            found.len(),
+            tests,
+        )?);
+    }
+    Ok(found)
 }
 
 /// Loads files; one that cannot be read is an error among the others.

@@ -5,6 +5,7 @@
 
 mod agent;
 mod answer;
+mod enforcer;
 mod reader;
 
 use sensor_rules::diagnostic::Style;

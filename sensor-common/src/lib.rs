@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod counters;
-pub mod filter;
+pub mod enforce;
 pub mod kernel_fields;
 pub mod kind;
 pub mod limits;

@@ -102,13 +102,6 @@ pub(crate) fn begin<Fixed>(task: Kernel, kind: Kind) -> Option<Scratch> {
     scratch
 }
 
-/// Gives a record up that cannot be finished: counted as lost, like one that found no slot.
-#[inline(always)]
-pub(crate) fn give_up(scratch: Scratch, kind: Kind) {
-    scratch.release();
-    lost(kernel::task::current().0, kind as u32, LossCause::ScratchBusy as u32);
-}
-
 /// Fills in the header's facts about the current task.
 #[inline(always)]
 pub(crate) fn describe_current(scratch: &mut Scratch, task: Kernel) {
@@ -131,7 +124,9 @@ pub(crate) fn send(mut scratch: Scratch, task: Kernel, kind: Kind) {
     let len = scratch.end();
     // SAFETY: helpers without arguments.
     let (time_ns, cpu) = unsafe { (bpf_ktime_get_boot_ns(), bpf_get_smp_processor_id()) };
-    if kind.is_bulk() && budget::is_exceeded(scratch.header(), kind, time_ns) {
+    // What was denied is always told.
+    let is_denied = scratch.header().flags & flags::DENIED != 0;
+    if kind.is_bulk() && !is_denied && budget::is_exceeded(scratch.header(), kind, time_ns) {
         scratch.release();
         lost(task.0, kind as u32, LossCause::Budget as u32);
         return;

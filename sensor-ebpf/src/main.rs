@@ -13,7 +13,6 @@
 mod budget;
 mod collect;
 mod emit;
-mod filter;
 mod kernel;
 mod maps;
 mod probe;

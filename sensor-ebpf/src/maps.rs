@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use sensor_common::{
     counters::{FirstKey, KindCounters, LossKey},
-    filter::STAGE_SLOTS,
+    enforce::{DENY_CGROUPS_MAX, DENY_MARKS_MAX, DENY_RULES_MAX, DENY_TESTS_MAX, DenyCounts, DenyTest},
     kind::{KIND_COUNT, RING_COUNT},
     limits::{BUDGET_CGROUPS_MAX, FIRST_EVENTS_MAX, LOSS_CGROUPS_MAX, SCRATCH_SLOTS, SYSCALLS_MAX},
     syscall::{CALL_COUNT, HANDLER_COUNT, Places, Route},
@@ -70,10 +70,26 @@ pub(crate) static CALLS: Array<Places> = Array::with_max_entries(CALL_COUNT as u
 #[map]
 pub(crate) static HANDLERS: ProgramArray = ProgramArray::with_max_entries(HANDLER_COUNT, 0);
 
-/// Generated filters, by stage and kind. An empty slot passes every event.
+/// Connections that are denied. The agent fills it in from the start; the first that is off ends it.
 #[map]
-pub(crate) static FILTERS: ProgramArray = ProgramArray::with_max_entries(STAGE_SLOTS, 0);
+pub(crate) static DENY_TESTS: Array<DenyTest> = Array::with_max_entries(DENY_TESTS_MAX, 0);
 
-/// What a filter goes on to with an event that it does not leave out; none is ever empty.
+/// One entry a rule.
 #[map]
-pub(crate) static CONTINUE: ProgramArray = ProgramArray::with_max_entries(STAGE_SLOTS, 0);
+pub(crate) static DENY_COUNTS: Array<DenyCounts> = Array::with_max_entries(DENY_RULES_MAX, 0);
+
+/// Denials that one cgroup may have within the agent's window, which empties [`DENY_CGROUPS`].
+#[map]
+pub(crate) static DENY_LIMIT: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Denials of each cgroup within the window.
+#[map]
+pub(crate) static DENY_CGROUPS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(DENY_CGROUPS_MAX, 0);
+
+/// Cgroups whose processes nothing is denied.
+#[map]
+pub(crate) static DENY_PROTECTED: HashMap<u64, u32> = HashMap::with_max_entries(DENY_CGROUPS_MAX, 0);
+
+/// Threads whose call was denied and has not ended, with the rule.
+#[map]
+pub(crate) static DENY_MARKS: LruHashMap<u64, u32> = LruHashMap::with_max_entries(DENY_MARKS_MAX, 0);

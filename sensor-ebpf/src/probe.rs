@@ -1,5 +1,6 @@
 //! Probes: one kernel hook each, a few lines that find the objects a collector reads.
 
 pub(crate) mod arguments;
+pub(crate) mod enforce;
 pub(crate) mod sched;
 pub(crate) mod syscall;

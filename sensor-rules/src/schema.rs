@@ -158,6 +158,10 @@ fn property(key: &str) -> Value {
             flag("Whether the rule is skipped when a field is unknown, instead of failing.")
         }
         "capture" => flag("Whether a capture is wanted when the rule matches."),
+        "action" => json!({
+            "enum": ["deny"],
+            "description": "What the kernel does about an event that matches; only of sensor, see docs/enforcement.md.",
+        }),
         "capture_duration" => json!({
             "type": "integer",
             "minimum": 0,

@@ -13,6 +13,7 @@ mod manifests;
 mod run;
 mod setup;
 mod test;
+mod vmtest;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -38,6 +39,7 @@ enum Task {
     Run(run::Run),
     Demo(demo::Demo),
     Test(test::Test),
+    Vmtest(vmtest::Vmtest),
     Bench(bench::Bench),
     Lint(lint::Lint),
     DocCheck(doc_check::DocCheck),
@@ -55,6 +57,7 @@ impl Xtask {
             Task::Run(command) => command.run(repo),
             Task::Demo(command) => command.run(repo),
             Task::Test(command) => command.run(repo),
+            Task::Vmtest(command) => command.run(repo),
             Task::Bench(command) => command.run(repo),
             Task::Lint(command) => command.run(repo),
             Task::DocCheck(command) => command.run(repo),

@@ -53,7 +53,7 @@ impl Tally {
     }
 
     /// Adds what a line like `test result: ok. 3 passed; 0 failed; 1 ignored; …` says; others say nothing.
-    fn count(&mut self, line: &str) {
+    pub(crate) fn count(&mut self, line: &str) {
         let Some((_, counts)) = line
             .strip_prefix("test result: ")
             .and_then(|rest| rest.split_once(". "))

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use sensor_proto::v1::Priority;
 use serde::{Deserialize, Serialize};
 
-use crate::respond::config::RespondConfig;
+use crate::respond::config::{Mode, RespondConfig};
 use crate::sink::Format;
 
 /// All that can be configured. The default is what an empty file gives.
@@ -35,8 +35,35 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// How detections are answered.
     pub respond: RespondConfig,
+    /// What the kernel denies.
+    pub enforce: EnforceConfig,
     /// The sensor's own log, on standard error.
     pub log: LogConfig,
+}
+
+/// What rules with `action: deny` do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnforceConfig {
+    /// Whether they deny, or only count and report.
+    pub mode: Mode,
+    /// While it exists, the rules that it names only observe; all of them when it is empty.
+    pub off_file: PathBuf,
+    /// Denials that one cgroup may have in a minute.
+    pub denials_per_cgroup_max: u64,
+    /// Cgroups whose processes nothing is denied, with all below them: paths in the v2 hierarchy.
+    pub protected_cgroups: Vec<PathBuf>,
+}
+
+impl Default for EnforceConfig {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Observe,
+            off_file: "/run/sensor/enforce.off".into(),
+            denials_per_cgroup_max: 1_000,
+            protected_cgroups: Vec::new(),
+        }
+    }
 }
 
 /// Which rules are loaded.
@@ -107,8 +134,6 @@ pub struct KernelConfig {
     pub cgroup_events_per_second: u32,
     /// Leave out system calls that failed.
     pub drop_failed_exit: bool,
-    /// Leave out in the kernel what no rule can match.
-    pub filter: bool,
 }
 
 impl Default for KernelConfig {
@@ -120,7 +145,6 @@ impl Default for KernelConfig {
             activity_ring_bytes: 8 << 20,
             cgroup_events_per_second: 100_000,
             drop_failed_exit: false,
-            filter: true,
         }
     }
 }

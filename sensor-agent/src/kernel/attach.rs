@@ -1,7 +1,7 @@
 //! Attaching, and what is attached.
 
 use aya::{
-    maps::{Array, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf},
+    maps::{Array, MapData, PerCpuArray, PerCpuHashMap, RingBuf},
     programs::{BtfTracePoint, ProgramError, tp_btf::BtfTracePointLinkId},
 };
 use sensor_common::{
@@ -9,17 +9,15 @@ use sensor_common::{
     syscall::{Call, Route},
 };
 
-use sensor_rules::partial::Demand;
-
 use super::{
     counters::Counters,
+    enforce::{self, Enforcement},
     fields::MissingField,
-    filter::Installed,
     load::{self, DISPATCHER, LIFECYCLE, LoadError, LoadOptions, Loaded, ProgramSpec, take_map},
     ring::{Asleep, Rings},
 };
 
-use crate::view::EventTypes;
+use crate::{config::EnforceConfig, enforce::DenyRule, state::seed::Hierarchies};
 
 /// [`Route`] as a map's value.
 #[derive(Clone, Copy)]
@@ -49,6 +47,7 @@ pub struct Probes {
     dispatcher: Option<BtfTracePointLinkId>,
     lifecycle_attached: bool,
     calls: Vec<Call>,
+    enforces: bool,
 }
 
 /// What reads the kernel side.
@@ -85,6 +84,7 @@ impl Probes {
             dispatcher: None,
             lifecycle_attached: false,
             calls: Vec::new(),
+            enforces: false,
         };
         Ok((probes, readers))
     }
@@ -138,21 +138,27 @@ impl Probes {
         Ok(())
     }
 
-    /// Leaves events out in the kernel that none of these demands can match; with `None`, none is left out.
-    ///
-    /// # Errors
-    /// When a filter's slot cannot be written.
-    pub fn set_filters(
+    /// Attaches what rules deny, at the root of the v2 hierarchy; until told otherwise it only counts.
+    pub fn attach_enforcement(
         &mut self,
-        demands: Option<&[Demand]>,
-        types: &EventTypes,
-    ) -> Result<Vec<Installed>, LoadError> {
-        let filters = &self.loaded.filters;
-        let done = match demands {
-            Some(demands) => filters.install(demands, types),
-            None => filters.clear().map(|()| Vec::new()),
-        };
-        Ok(done.map_err(MapError::IoError)?)
+        rules: &[DenyRule],
+        config: &EnforceConfig,
+    ) -> Result<Enforcement, LoadError> {
+        let root = Hierarchies::find().v2.ok_or_else(|| {
+            LoadError::Enforce(
+                "no cgroup v2 hierarchy is mounted: its root is where connections are denied".into(),
+            )
+        })?;
+        let limit = config.denials_per_cgroup_max;
+        let attached = enforce::attach(
+            &mut self.loaded.ebpf,
+            rules,
+            &root,
+            limit,
+            &config.protected_cgroups,
+        )?;
+        self.enforces = true;
+        Ok(attached)
     }
 
     /// Stops reporting; what is in the rings stays there to be read.
@@ -213,6 +219,14 @@ impl Probes {
                 "no loaded rule needs a system call".into()
             },
         });
+        if self.enforces {
+            hooks.extend(["cgroup/connect4", "cgroup/connect6"].map(|name| HookStatus {
+                name: format!("{name} (deny)"),
+                attached: true,
+                kinds: vec![Kind::Connect],
+                reason: String::new(),
+            }));
+        }
         hooks
     }
 

@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{
     Prepared, RunError,
     answer::{self, Answering},
+    enforcer::Enforcer,
     own_tgid,
     reader::Reader,
 };
@@ -56,21 +57,14 @@ pub(super) async fn run(prepared: Prepared, start_ns: u64) -> Result<(), RunErro
     let mut state = State::new(limits);
     let seeded = seed::from_proc(&mut state);
     tracing::info!(processes = seeded, "the processes that run already are known");
-    let demands = prepared
-        .config
-        .kernel
-        .filter
-        .then(|| prepared.rules.set.demands());
-    for filter in probes.set_filters(demands, &types)? {
-        let (kind, stage) = (filter.kind.name(), filter.stage.name());
-        tracing::info!(
-            kind,
-            stage,
-            instructions = filter.instructions,
-            "rules run in the kernel"
-        );
-    }
     probes.set_calls(&calls(&prepared.rules.set, &types))?;
+    let enforcer = if prepared.rules.deny.is_empty() {
+        None
+    } else {
+        let config = &prepared.config.enforce;
+        let attached = probes.attach_enforcement(&prepared.rules.deny, config)?;
+        Some(Enforcer::start(attached, config, &outputs.metrics))
+    };
 
     let hostname = Arc::clone(&outputs.hostname);
     let context = Context {
@@ -86,6 +80,10 @@ pub(super) async fn run(prepared: Prepared, start_ns: u64) -> Result<(), RunErro
 
     signals.wait(&mut reader, &outputs.sinks).await;
     tracing::info!("stopping");
+    // Before the end of calls is no longer told: nothing is denied that nobody hears of.
+    if let Some(enforcer) = enforcer {
+        enforcer.stop().await;
+    }
     drop(kubernetes);
     if let Err(error) = probes.detach() {
         tracing::error!(%error, "the programs could not be detached; the kernel detaches them when the agent ends");

@@ -66,6 +66,7 @@ impl View<'_> {
                     None => write(buf, format_args!("{errno}")),
                 },
             },
+            Field::EvtDenied => Some(Value::Bool(self.event.has(sensor_common::record::flags::DENIED))),
             Field::EvtTruncated
             | Field::EvtIncomplete
             | Field::PathMismatch

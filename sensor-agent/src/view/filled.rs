@@ -93,6 +93,7 @@ const fn is_of_what_happened(field: Field) -> bool {
             | Field::FdIsLowerLayer
             | Field::FsPathName
             | Field::FsPathNameraw
+            | Field::EvtDenied
             | Field::EvtTruncated
             | Field::EvtIncomplete
             | Field::PathMismatch

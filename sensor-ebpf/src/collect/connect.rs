@@ -14,7 +14,7 @@ use super::text;
 use crate::{
     emit,
     kernel::{Kernel, file, path},
-    probe::arguments::Arguments,
+    probe::{arguments::Arguments, enforce},
     scratch::{Scratch, clear},
 };
 
@@ -24,6 +24,8 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 /// The call goes on in the background (`include/uapi/asm-generic/errno.h`).
 const EINPROGRESS: i64 = -115;
+/// What a caller gets whose call was denied.
+const EPERM: i64 = -1;
 /// `S_IFMT`, `S_IFSOCK` (`include/uapi/linux/stat.h`)
 const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;
@@ -89,6 +91,11 @@ pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i
     if arguments.compat {
         scratch.flag(flags::COMPAT);
     }
+    // A mark whose call ended otherwise is an old one, of a request that was no system call.
+    let denied = enforce::denied_by(aya_ebpf::helpers::bpf_get_current_pid_tgid()).filter(|_| result == EPERM);
+    if denied.is_some() {
+        scratch.flag(flags::DENIED);
+    }
     let request = request(call, arguments).unwrap_or(Request {
         fd: -1,
         address: 0,
@@ -108,7 +115,25 @@ pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i
     } else {
         scratch.flag(flags::FILE_RACED);
     }
+    if let Some(rule) = denied {
+        loopback(scratch.fixed::<SocketCall>());
+        enforce::reported(rule);
+    }
     emit::send(scratch, task, Kind::Connect);
+}
+
+/// An address of zeros, which the kernel takes for the loopback address, as rules know it.
+#[inline(always)]
+fn loopback(fixed: &mut SocketCall) {
+    if fixed.remote_address != [0; 16] {
+        return;
+    }
+    if fixed.address_family == AF_INET6 {
+        fixed.remote_address[15] = 1;
+    } else {
+        fixed.remote_address[0] = 127;
+        fixed.remote_address[3] = 1;
+    }
 }
 
 /// Both ends of the socket.

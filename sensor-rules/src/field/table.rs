@@ -336,6 +336,7 @@ super::fields! {
     K8smetaRcLabels "k8smeta.rc.labels" Text [List] None "replication controller: all labels";
     // Our own, which Falco does not know: how sure the event is, and what people ask for.
     EvtTruncated "evt.truncated" Bool [Own] None "something of the event is known to be cut, unreadable or unresolved";
+    EvtDenied "evt.denied" Bool [Own] None "the sensor denied the call, for a rule whose action is deny";
     EvtIncomplete "evt.incomplete" Text [Own] None "what that is, as field: reason; no value when nothing is";
     PathMismatch "path.mismatch" Bool [Own] None "the caller's name is not the file's: links, dots, or a race; a relative name is compared with the end of the path";
     PathUnresolved "path.unresolved" Bool [Own] None "the path is only the caller's word: the kernel has not resolved it";

@@ -79,6 +79,9 @@ pub struct RuleInfo {
     pub capture: bool,
     /// How long such a capture is, in milliseconds; 0 leaves that to the configuration.
     pub capture_duration_ms: u32,
+    /// What the kernel is to do about an event that it matches: `deny`, or nothing when empty. Whoever uses the
+    /// rules checks it; Falco does not know the key.
+    pub action: String,
     /// Its condition with lists, macros and exceptions in it. None where it was skipped or has an error.
     pub compiled_condition: Option<Arc<Expr>>,
     /// Its output format with `append_output`. None where it was skipped or has an error.
@@ -218,6 +221,7 @@ fn rule_info(rule: &RuleItem, options: &LoadOptions) -> RuleInfo {
         enabled: selected.map_or(rule.enabled, |selection| selection.enable),
         capture: rule.capture,
         capture_duration_ms: rule.capture_duration_ms,
+        action: rule.action.clone(),
         compiled_condition: None,
         compiled_output: None,
         extra_fields: Vec::new(),

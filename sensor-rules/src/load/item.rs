@@ -77,6 +77,7 @@ pub(crate) struct RuleItem {
     pub(crate) skip_if_unknown_filter: bool,
     pub(crate) capture: bool,
     pub(crate) capture_duration_ms: u32,
+    pub(crate) action: String,
     pub(crate) order: Order,
     pub(crate) context: Context,
     pub(crate) condition_context: Context,

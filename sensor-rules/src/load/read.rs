@@ -40,6 +40,7 @@ pub(crate) const RULE_KEYS: &[&str] = &[
     "skip-if-unknown-filter",
     "capture",
     "capture_duration",
+    "action",
     "append",
     "override",
 ];

@@ -38,8 +38,7 @@ const STORM_SECONDS: &str = "3";
 pub(crate) type Counts = BTreeMap<String, u64>;
 
 fn agent() -> Builder {
-    // Every event is to be accounted for here, those that no rule matches too.
-    Sensor::builder().rules(RULES).set("kernel.filter=false")
+    Sensor::builder().rules(RULES)
 }
 
 /// Floods the kernel from a cgroup of its own: what happened, as who made it happen counted.

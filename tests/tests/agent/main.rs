@@ -11,6 +11,7 @@
 mod bad_input;
 mod balance;
 mod cost;
+mod enforce;
 mod needle;
 mod output;
 mod python;

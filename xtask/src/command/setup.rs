@@ -34,6 +34,9 @@ pub(super) struct Setup {
     /// Also what `cargo xtask test` needs (includes --demo)
     #[arg(long)]
     test: bool,
+    /// Also what `cargo xtask vmtest` needs (includes --test): QEMU
+    #[arg(long)]
+    vm: bool,
     /// Also what `cargo xtask lint` needs: clippy for the eBPF compiler, and cargo-deny (4 minutes to build)
     #[arg(long)]
     lint: bool,
@@ -48,6 +51,8 @@ pub(super) enum Need {
     Demo,
     /// Besides, look into the kernel, networks and manifests.
     Test,
+    /// Besides, boot other kernels.
+    Vm,
 }
 
 /// Compiling eBPF on Debian.
@@ -96,6 +101,25 @@ const TEST: [Package; 3] = [
     },
 ];
 
+const VM: [Package; 4] = [
+    Package {
+        name: "qemu-system-x86",
+        why: "boots other kernels",
+    },
+    Package {
+        name: "cpio",
+        why: "packs a guest's file system",
+    },
+    Package {
+        name: "xz-utils",
+        why: "unpacks modules of kernels",
+    },
+    Package {
+        name: "binutils",
+        why: "takes debugging symbols away, so that a guest's file system is small",
+    },
+];
+
 const LINT: [Package; 1] = [Package {
     name: "rust-web-clippy",
     why: "clippy for the eBPF compiler",
@@ -103,10 +127,11 @@ const LINT: [Package; 1] = [Package {
 
 impl Setup {
     pub(super) fn run(&self, repo: &Repo) -> Result<()> {
-        let need = match (self.test, self.demo) {
-            (true, _) => Need::Test,
-            (false, true) => Need::Demo,
-            (false, false) => Need::Build,
+        let need = match (self.vm, self.test, self.demo) {
+            (true, ..) => Need::Vm,
+            (false, true, _) => Need::Test,
+            (false, false, true) => Need::Demo,
+            (false, false, false) => Need::Build,
         };
         ensure(repo, need)?;
         if self.lint {
@@ -143,6 +168,9 @@ pub(super) fn ensure(repo: &Repo, need: Need) -> Result<()> {
     if need >= Need::Test {
         packages.extend(TEST);
     }
+    if need >= Need::Vm {
+        packages.extend(VM);
+    }
     if apt::exists() {
         return apt::ensure(repo, &packages);
     }
@@ -152,6 +180,8 @@ pub(super) fn ensure(repo: &Repo, need: Need) -> Result<()> {
         ("busybox", Need::Demo),
         ("ip", Need::Test),
         ("python3", Need::Test),
+        ("qemu-system-x86_64", Need::Vm),
+        ("cpio", Need::Vm),
     ];
     let missing: Vec<_> = programs
         .iter()

@@ -110,6 +110,11 @@ impl Reader<'_> {
             Ok(0)
         };
         let capture_duration_ms = self.keep(duration);
+        let action = self.keep(if item.has("action") {
+            item.string("action")
+        } else {
+            Ok(String::new())
+        });
         let tags = self.keep(item.tags());
         let read = self.exceptions(item, false);
         let exceptions = self.keep(read);
@@ -130,6 +135,7 @@ impl Reader<'_> {
             skip_if_unknown_filter: skip?,
             capture: capture?,
             capture_duration_ms: capture_duration_ms?,
+            action: action?,
             order: Order::default(),
             context: item.context.clone(),
             condition_context,
