@@ -54,6 +54,7 @@ pub fn build(view: &View<'_>, rule: &Rule, scratch: &mut Scratch) -> Arc<v1::Det
         output_fields,
         process: Some(process(view)),
         container: container(view),
+        pod: view.told_pod(),
         file: file(view),
         incomplete: view.incomplete(),
         event_type: view.event_type().name().to_owned(),

@@ -1,14 +1,14 @@
 //! JSON lines: Falco's keys with Falco's meaning, and ours beside them.
 //!
 //! Falco's keys are `time`, `rule`, `priority`, `source`, `hostname`, `output`, `tags` and
-//! `output_fields`; ours (`id`, `event_type`, `process`, `container`, `file`, `incomplete`) are
+//! `output_fields`; ours (`id`, `event_type`, `process`, `container`, `pod`, `file`, `incomplete`) are
 //! none that it uses. What the sensor says of itself has the source `internal` and, as there, no
 //! tags.
 
 use std::io;
 
 use sensor_proto::v1::field_value::Kind;
-use sensor_proto::v1::{Detection, FieldValue, Gap, HookRun, Priority};
+use sensor_proto::v1::{Detection, FieldValue, Gap, HookRun, Pod, Priority};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::Line;
@@ -66,6 +66,36 @@ impl<T: std::fmt::Display> Serialize for Shown<T> {
 
 struct DetectionLine<'a>(&'a Detection);
 
+/// A pod; labels and owners only where there are some.
+struct PodLine<'a>(&'a Pod);
+
+impl Serialize for PodLine<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let pod = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in [
+            ("uid", &pod.uid),
+            ("name", &pod.name),
+            ("namespace", &pod.namespace),
+            ("service_account", &pod.service_account),
+            ("node", &pod.node),
+        ] {
+            if !value.is_empty() {
+                map.serialize_entry(key, value)?;
+            }
+        }
+        if !pod.labels.is_empty() {
+            map.serialize_entry("labels", &pod.labels)?;
+        }
+        // The one that a person made.
+        if let Some(owner) = pod.owners.last() {
+            map.serialize_entry("owner_kind", &owner.kind)?;
+            map.serialize_entry("owner_name", &owner.name)?;
+        }
+        map.end()
+    }
+}
+
 impl Serialize for DetectionLine<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let detection = self.0;
@@ -94,6 +124,9 @@ impl Serialize for DetectionLine<'_> {
                 ("cgroup", Value::Text(&container.cgroup)),
             ]);
             map.serialize_entry("container", &value)?;
+        }
+        if let Some(pod) = &detection.pod {
+            map.serialize_entry("pod", &PodLine(pod))?;
         }
         if let Some(file) = &detection.file {
             let value = Object([

@@ -3,6 +3,7 @@
 //! The pod's uid stands in the cgroup's path and needs nobody's word. What belongs to it is the Kubernetes API's
 //! to say, and where that has not, what the container's runtime was told when it made the container.
 
+use sensor_proto::v1;
 use sensor_rules::{
     event::Value,
     field::{Field, FieldArg},
@@ -90,6 +91,34 @@ impl View<'_> {
             uid,
             api: workloads.pod(uid).map(|facts| &**facts),
             runtime,
+        })
+    }
+
+    /// The pod as a detection tells it.
+    pub(crate) fn told_pod(&self) -> Option<v1::Pod> {
+        let pod = self.pod()?;
+        let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+        let owners = pod.api.map_or(&[][..], |pod| &pod.owners);
+        Some(v1::Pod {
+            uid: pod.uid.to_owned(),
+            name: text(pod.name()),
+            namespace: text(pod.namespace()),
+            labels: pod
+                .labels()
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect(),
+            owners: owners
+                .iter()
+                .map(|owner| v1::pod::Owner {
+                    kind: owner.kind.to_string(),
+                    name: owner.name.to_string(),
+                    uid: owner.uid.to_string(),
+                })
+                .collect(),
+            service_account: text(pod.api.and_then(|pod| pod.service_account.as_deref())),
+            node: text(pod.api.and_then(|pod| pod.node.as_deref())),
         })
     }
 
