@@ -3,11 +3,13 @@
 //! Invariant: this is the only place that knows aya.
 
 pub mod attach;
+mod bpf;
 pub mod btf;
 pub mod counters;
 mod direct;
 pub mod enforce;
 pub mod fields;
+pub mod filter;
 mod heap;
 pub mod load;
 pub mod ring;

@@ -7,6 +7,7 @@
 
 pub mod counters;
 pub mod enforce;
+pub mod filter;
 pub mod kernel_fields;
 pub mod kind;
 pub mod limits;

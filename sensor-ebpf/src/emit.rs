@@ -102,6 +102,13 @@ pub(crate) fn begin<Fixed>(task: Kernel, kind: Kind) -> Option<Scratch> {
     scratch
 }
 
+/// Gives a record up that cannot be finished: counted as lost, like one that found no slot.
+#[inline(always)]
+pub(crate) fn give_up(scratch: Scratch, kind: Kind) {
+    scratch.release();
+    lost(kernel::task::current().0, kind as u32, LossCause::ScratchBusy as u32);
+}
+
 /// Fills in the header's facts about the current task.
 #[inline(always)]
 pub(crate) fn describe_current(scratch: &mut Scratch, task: Kernel) {

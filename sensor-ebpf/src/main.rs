@@ -13,6 +13,7 @@
 mod budget;
 mod collect;
 mod emit;
+mod filter;
 mod kernel;
 mod maps;
 mod probe;

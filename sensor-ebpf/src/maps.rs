@@ -7,6 +7,7 @@ use aya_ebpf::{
 use sensor_common::{
     counters::{FirstKey, KindCounters, LossKey},
     enforce::{DENY_CGROUPS_MAX, DENY_MARKS_MAX, DENY_RULES_MAX, DENY_TESTS_MAX, DenyCounts, DenyTest},
+    filter::STAGE_SLOTS,
     kind::{KIND_COUNT, RING_COUNT},
     limits::{BUDGET_CGROUPS_MAX, FIRST_EVENTS_MAX, LOSS_CGROUPS_MAX, SCRATCH_SLOTS, SYSCALLS_MAX},
     syscall::{CALL_COUNT, HANDLER_COUNT, Places, Route},
@@ -69,6 +70,14 @@ pub(crate) static CALLS: Array<Places> = Array::with_max_entries(CALL_COUNT as u
 /// The programs that the exit dispatcher goes on to.
 #[map]
 pub(crate) static HANDLERS: ProgramArray = ProgramArray::with_max_entries(HANDLER_COUNT, 0);
+
+/// Generated filters, by stage and kind. An empty slot passes every event.
+#[map]
+pub(crate) static FILTERS: ProgramArray = ProgramArray::with_max_entries(STAGE_SLOTS, 0);
+
+/// What a filter goes on to with an event that it does not leave out; none is ever empty.
+#[map]
+pub(crate) static CONTINUE: ProgramArray = ProgramArray::with_max_entries(STAGE_SLOTS, 0);
 
 /// Connections that are denied. The agent fills it in from the start; the first that is off ends it.
 #[map]

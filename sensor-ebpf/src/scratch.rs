@@ -41,6 +41,8 @@ pub(crate) struct Slot {
     pub(crate) cursor: u64,
     /// Bytes of the record in use.
     pub(crate) end: u64,
+    /// A kernel object that one program of a collector hands to the next; 0 for none.
+    pub(crate) object: u64,
 }
 
 /// A slot in use.
@@ -100,6 +102,17 @@ impl Scratch {
         Some(scratch)
     }
 
+    /// The slot that this CPU took last: how a program that was reached by tail call goes on.
+    #[inline(always)]
+    pub(crate) fn current() -> Option<Self> {
+        let depth = SCRATCH_DEPTH.get_ptr_mut(0)?;
+        // SAFETY: as in `take`.
+        let taken = unsafe { *depth };
+        Some(Self {
+            slot: SCRATCH.get_ptr_mut(taken.checked_sub(1)?)?,
+        })
+    }
+
     /// Gives the slot back.
     #[inline(always)]
     pub(crate) fn release(self) {
@@ -127,6 +140,20 @@ impl Scratch {
     #[inline(always)]
     pub(crate) fn slot(&self) -> *mut Slot {
         self.slot
+    }
+
+    /// Hands a kernel object to the next program of the collector; 0 for none.
+    #[inline(always)]
+    pub(crate) fn hand_over(&mut self, object: u64) {
+        // SAFETY: the slot is a live map value.
+        unsafe { (*self.slot).object = object };
+    }
+
+    /// What [`hand_over`](Self::hand_over) left.
+    #[inline(always)]
+    pub(crate) fn handed_over(&self) -> u64 {
+        // SAFETY: the slot is a live map value; volatile, as in `end`.
+        unsafe { ptr::read_volatile(&raw const (*self.slot).object) }
     }
 
     /// First byte of the record.

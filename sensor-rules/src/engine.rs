@@ -19,6 +19,7 @@ use crate::event::Event;
 use crate::field::{Catalogue, EventTypeSet, FieldRef};
 use crate::format::Output;
 use crate::ir::{Graph, Node, NodeId};
+use crate::partial::{self, Demand};
 use crate::priority::Priority;
 use index::Index;
 
@@ -133,7 +134,13 @@ impl RuleSetBuilder {
             .into_iter()
             .map(|rules| Class::new(&self.graph, rules, &mut emitter))
             .collect();
+        let demands = self
+            .roots
+            .iter()
+            .map(|root| partial::demand(&self.graph, *root))
+            .collect();
         RuleSet {
+            demands,
             matching: self.matching,
             event_types: self.event_types,
             fields,
@@ -188,6 +195,7 @@ impl Class {
 /// Rules, compiled.
 #[derive(Debug)]
 pub struct RuleSet {
+    demands: Vec<Demand>,
     matching: RuleMatching,
     event_types: EventTypeSet,
     fields: Vec<FieldRef>,
@@ -208,6 +216,12 @@ impl RuleSet {
     #[must_use]
     pub fn rule(&self, id: RuleId) -> Option<&Rule> {
         self.rules.get(id.0 as usize)
+    }
+
+    /// What each rule demands of an event, in the order of definition.
+    #[must_use]
+    pub fn demands(&self) -> &[Demand] {
+        &self.demands
     }
 
     /// The event types that any rule can match.

@@ -144,6 +144,16 @@ pub(crate) enum Constants {
 }
 
 impl Constants {
+    /// Whether there is but one.
+    pub(crate) fn is_single(&self) -> bool {
+        1 == match self {
+            Self::Text(texts) => texts.len(),
+            Self::Number(numbers) => numbers.len(),
+            Self::Ip(ips) => ips.len(),
+            Self::Net(nets) => nets.len(),
+        }
+    }
+
     /// Whether there is but one number, which is compared in no time.
     pub(crate) fn is_one_number(&self) -> bool {
         matches!(self, Self::Number(numbers) if numbers.len() == 1)

@@ -33,6 +33,7 @@ pub mod limits;
 pub mod load;
 mod matcher;
 pub mod parse;
+pub mod partial;
 pub mod priority;
 pub mod sarif;
 pub mod schema;

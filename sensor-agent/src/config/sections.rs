@@ -134,6 +134,8 @@ pub struct KernelConfig {
     pub cgroup_events_per_second: u32,
     /// Leave out system calls that failed.
     pub drop_failed_exit: bool,
+    /// Leave out in the kernel what no rule can match.
+    pub filter: bool,
 }
 
 impl Default for KernelConfig {
@@ -145,6 +147,7 @@ impl Default for KernelConfig {
             activity_ring_bytes: 8 << 20,
             cgroup_events_per_second: 100_000,
             drop_failed_exit: false,
+            filter: true,
         }
     }
 }

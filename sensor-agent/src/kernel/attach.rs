@@ -1,7 +1,7 @@
 //! Attaching, and what is attached.
 
 use aya::{
-    maps::{Array, MapData, PerCpuArray, PerCpuHashMap, RingBuf},
+    maps::{Array, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf},
     programs::{BtfTracePoint, ProgramError, tp_btf::BtfTracePointLinkId},
 };
 use sensor_common::{
@@ -9,15 +9,18 @@ use sensor_common::{
     syscall::{Call, Route},
 };
 
+use sensor_rules::partial::Demand;
+
 use super::{
     counters::Counters,
     enforce::{self, Enforcement},
     fields::MissingField,
+    filter::Installed,
     load::{self, DISPATCHER, LIFECYCLE, LoadError, LoadOptions, Loaded, ProgramSpec, take_map},
     ring::{Asleep, Rings},
 };
 
-use crate::{config::EnforceConfig, enforce::DenyRule, state::seed::Hierarchies};
+use crate::{config::EnforceConfig, enforce::DenyRule, state::seed::Hierarchies, view::EventTypes};
 
 /// [`Route`] as a map's value.
 #[derive(Clone, Copy)]
@@ -136,6 +139,23 @@ impl Probes {
             (_, unchanged) => self.dispatcher = unchanged,
         }
         Ok(())
+    }
+
+    /// Leaves events out in the kernel that none of these demands can match; with `None`, none is left out.
+    ///
+    /// # Errors
+    /// When a filter's slot cannot be written.
+    pub fn set_filters(
+        &mut self,
+        demands: Option<&[Demand]>,
+        types: &EventTypes,
+    ) -> Result<Vec<Installed>, LoadError> {
+        let filters = &self.loaded.filters;
+        let done = match demands {
+            Some(demands) => filters.install(demands, types),
+            None => filters.clear().map(|()| Vec::new()),
+        };
+        Ok(done.map_err(MapError::IoError)?)
     }
 
     /// Attaches what rules deny, at the root of the v2 hierarchy; until told otherwise it only counts.

@@ -370,6 +370,13 @@ impl Btf {
         })
     }
 
+    /// The type by which a `tp_btf` program names this tracepoint.
+    #[must_use]
+    pub fn tracepoint(&self, name: &str) -> Option<u32> {
+        let ids = self.named.get(format!("btf_trace_{name}").as_bytes())?;
+        ids.first().copied()
+    }
+
     /// Whether the kernel has this tracepoint for `tp_btf` programs: each has a typedef.
     #[must_use]
     pub fn has_tracepoint(&self, name: &str) -> bool {

@@ -1,23 +1,29 @@
 //! Loading: from the embedded object to programs in the kernel, set up for this kernel.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+};
 
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfError, EbpfLoader, Endianness,
     maps::{Array, Map, MapData, MapError, PerCpuHashMap, ProgramArray},
-    programs::{BtfTracePoint, ProgramError},
+    programs::{BtfTracePoint, ProgramError, ProgramFd},
 };
 use sensor_common::{
     counters::{LossCause, LossKey},
+    filter::Stage,
     kind::Kind,
     syscall::{Call, Handler, Places},
 };
 
 use super::{
+    bpf::Tracepoint,
     btf::{Btf, BtfError, VMLINUX},
     counters::LossMapKey,
     direct::{self, Cast},
     fields::{self, MissingField, Offsets},
+    filter::Filters,
     heap,
 };
 
@@ -152,6 +158,26 @@ const HANDLERS: [(ProgramSpec, Handler); 5] = [
     ),
 ];
 
+/// What filters go on to.
+const CONTINUATIONS: [(ProgramSpec, Stage, Kind); 2] = [
+    (
+        ProgramSpec {
+            name: "exit_open_names",
+            tracepoint: "sys_exit",
+        },
+        Stage::Early,
+        Kind::Open,
+    ),
+    (
+        ProgramSpec {
+            name: "exit_open_send",
+            tracepoint: "sys_exit",
+        },
+        Stage::Late,
+        Kind::Open,
+    ),
+];
+
 /// Programs and maps in the kernel, none of them attached.
 pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
@@ -160,6 +186,8 @@ pub(super) struct Loaded {
     pub(super) slow_reads: Option<String>,
     /// Kept here, since the kernel empties a program array nobody holds.
     pub(super) _handlers: ProgramArray<MapData>,
+    /// Filters made of rules, and their maps.
+    pub(super) filters: Filters,
 }
 
 /// What is known of the kernel's types.
@@ -169,6 +197,8 @@ struct Types {
     /// Plain loads of fields, or why there are none.
     cast: Result<Cast, String>,
     aya: AyaBtf,
+    /// The dispatcher's tracepoint, as programs name it.
+    sys_exit: Option<u32>,
 }
 
 /// Loads everything, and gives back the memory that it took: the kernel's types are some 20 MiB.
@@ -240,13 +270,15 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
     }
     let mut handlers = ProgramArray::try_from(take_map(&mut ebpf, "HANDLERS")?)?;
     for (spec, handler) in HANDLERS {
-        let program = load_program(&mut ebpf, spec, &types.aya)?;
-        let fd = program.fd().map_err(|source| LoadError::Program {
-            program: spec.name,
-            source,
-        })?;
-        handlers.set(handler as u32, fd, 0)?;
+        let fd = loaded_fd(&mut ebpf, spec, &types.aya)?;
+        handlers.set(handler as u32, &fd, 0)?;
     }
+    for (spec, stage, kind) in CONTINUATIONS {
+        let fd = loaded_fd(&mut ebpf, spec, &types.aya)?;
+        let next = ebpf.map_mut("CONTINUE").ok_or(LoadError::Absent("CONTINUE"))?;
+        ProgramArray::try_from(next)?.set(stage.slot(kind), &fd, 0)?;
+    }
+    let filters = filters(&mut ebpf, types.sys_exit)?;
     describe_calls(&mut ebpf)?;
     reserve_loss_entries(&mut ebpf)?;
     Ok(Loaded {
@@ -254,6 +286,7 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
         missing: types.offsets.missing.clone(),
         slow_reads: None,
         _handlers: handlers,
+        filters,
     })
 }
 
@@ -268,12 +301,56 @@ fn types(given: Option<&Path>) -> Result<Types, LoadError> {
         None => direct::find(&btf)?,
         Some(_) => Err("the types come from a file, whose numbers are not the kernel's".into()),
     };
+    // A program names its hook by the number of the running kernel's type.
+    let sys_exit = if given.is_some() {
+        None
+    } else {
+        btf.tracepoint(DISPATCHER.tracepoint)
+    };
     drop(btf);
     Ok(Types {
+        sys_exit,
         offsets,
         v1_subsystem,
         cast,
         aya: AyaBtf::parse_file(path, Endianness::default())?,
+    })
+}
+
+/// The descriptor of a program, which is loaded if it is not yet.
+fn loaded_fd(ebpf: &mut Ebpf, spec: ProgramSpec, types: &AyaBtf) -> Result<ProgramFd, LoadError> {
+    let fault = |source| LoadError::Program {
+        program: spec.name,
+        source,
+    };
+    let program = match ebpf.program(spec.name) {
+        Some(program) if program.fd().is_ok() => program,
+        _ => {
+            load_program(ebpf, spec, types)?;
+            ebpf.program(spec.name).ok_or(LoadError::Absent(spec.name))?
+        }
+    };
+    let fd = program.fd().map_err(fault)?;
+    fd.try_clone()
+        .map_err(|error| fault(ProgramError::IOError(error)))
+}
+
+/// The filters' maps; theirs are kept here, since the kernel empties a program array that nobody holds.
+fn filters(ebpf: &mut Ebpf, hook: Option<u32>) -> Result<Filters, LoadError> {
+    let copy = |name: &'static str| match ebpf.map(name) {
+        Some(Map::PerCpuArray(data) | Map::ProgramArray(data)) => {
+            let descriptor = data.fd().as_fd().try_clone_to_owned();
+            Ok(descriptor.map_err(MapError::IoError)?)
+        }
+        _ => Err(LoadError::Absent(name)),
+    };
+    Ok(Filters {
+        scratch: copy("SCRATCH")?,
+        depth: copy("SCRATCH_DEPTH")?,
+        counters: copy("COUNTERS")?,
+        next: copy("CONTINUE")?,
+        slots: copy("FILTERS")?,
+        hook: hook.map(|type_id| Tracepoint { type_id }),
     })
 }
 

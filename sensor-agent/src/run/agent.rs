@@ -57,6 +57,20 @@ pub(super) async fn run(prepared: Prepared, start_ns: u64) -> Result<(), RunErro
     let mut state = State::new(limits);
     let seeded = seed::from_proc(&mut state);
     tracing::info!(processes = seeded, "the processes that run already are known");
+    let demands = prepared
+        .config
+        .kernel
+        .filter
+        .then(|| prepared.rules.set.demands());
+    for filter in probes.set_filters(demands, &types)? {
+        let (kind, stage) = (filter.kind.name(), filter.stage.name());
+        tracing::info!(
+            kind,
+            stage,
+            instructions = filter.instructions,
+            "rules run in the kernel"
+        );
+    }
     probes.set_calls(&calls(&prepared.rules.set, &types))?;
     let enforcer = if prepared.rules.deny.is_empty() {
         None

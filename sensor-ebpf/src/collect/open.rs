@@ -81,56 +81,60 @@ fn request(call: Call, arguments: &Arguments) -> Request {
     }
 }
 
-/// Sends an open record.
+/// Reads the numbers into a record; `None` when there is no room for it.
 #[inline(always)]
-pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i64) {
-    let Some(mut scratch) = emit::begin::<Open>(task, Kind::Open) else {
-        return;
-    };
+pub(crate) fn numbers(task: Kernel, call: Call, arguments: &Arguments, result: i64) -> Option<Scratch> {
+    let mut scratch = emit::begin::<Open>(task, Kind::Open)?;
     emit::describe_current(&mut scratch, task);
     if arguments.compat {
         scratch.flag(flags::COMPAT);
     }
     let request = request(call, arguments);
     let fixed = scratch.fixed::<Open>();
+    clear(&mut fixed.file);
+    fixed.file_flags = 0;
+    fixed.path = Span::default();
+    fixed.given = Span::default();
     fixed.result = result;
     fixed.flags_given = request.flags;
     fixed.mode_given = request.mode;
     fixed.dirfd = request.dirfd;
     fixed.call = call as u32;
-    opened_file(&mut scratch, task, result);
-    let given = if request.path == 0 {
-        Span::default()
-    } else {
-        text::append_user(&mut scratch, request.path)
-    };
-    scratch.fixed::<Open>().given = given;
-    emit::send(scratch, task, Kind::Open);
+    scratch.hand_over(0);
+    if result >= 0 {
+        match file::by_descriptor(task, result as u64) {
+            Some(file) => {
+                scratch.hand_over(file.0);
+                identity(&mut scratch, file);
+            }
+            None => scratch.flag(flags::FILE_RACED),
+        }
+    }
+    Some(scratch)
 }
 
-/// The file behind the new descriptor.
+/// What the open file says of itself.
 #[inline(always)]
-fn opened_file(scratch: &mut Scratch, task: Kernel, result: i64) {
-    let fixed = scratch.fixed::<Open>();
-    fixed.file_flags = 0;
-    fixed.path = Span::default();
-    if result < 0 {
-        clear(&mut fixed.file);
-        return;
-    }
-    let Some(file) = file::by_descriptor(task, result as u64) else {
-        clear(&mut scratch.fixed::<Open>().file);
-        scratch.flag(flags::FILE_RACED);
-        return;
-    };
+fn identity(scratch: &mut Scratch, file: Kernel) {
     let found = file::identify(file, &mut scratch.fixed::<Open>().file);
     scratch.flag(found);
     scratch.fixed::<Open>().file_flags = file.read_or_default(F::file_f_flags);
     if file::was_created(file) {
         scratch.flag(flags::CREATED);
     }
-    if let Some(at) = file.address(F::file_f_path) {
+}
+
+/// Reads the names.
+#[inline(always)]
+pub(crate) fn names(scratch: &mut Scratch, call: Call, arguments: &Arguments) {
+    let file = Kernel::non_null(scratch.handed_over());
+    if let Some(at) = file.and_then(|file| file.address(F::file_f_path)) {
         let span = path::append(scratch, at, flags::PATH_TRUNCATED);
         scratch.fixed::<Open>().path = span;
+    }
+    let path = request(call, arguments).path;
+    if path != 0 {
+        let span = text::append_user(scratch, path);
+        scratch.fixed::<Open>().given = span;
     }
 }

@@ -6,15 +6,18 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use sensor_common::{
+    filter::Stage,
     kind::Kind,
+    record::{Open, flags},
     syscall::{Call, Handler, Places, Route},
 };
 
 use super::arguments::{self, Arguments};
 use crate::{
-    collect, emit,
+    collect, emit, filter,
     kernel::{self, task},
     maps::{CALLS, HANDLERS, ROUTES},
+    scratch::Scratch,
 };
 
 /// `SYS_CONNECT` of the 32-bit `socketcall` (`include/uapi/linux/net.h`).
@@ -100,10 +103,41 @@ const EINPROGRESS: i64 = -115;
 /// Hook: `tp_btf/sys_exit`, by tail call.
 #[btf_tracepoint(function = "sys_exit")]
 pub(crate) fn exit_open(ctx: BtfTracePointContext) -> i32 {
+    let task = task::current();
     if let Some(called) = called(&ctx)
         && wanted(Kind::Open, called.result)
+        && let Some(scratch) = collect::open::numbers(task, called.call, &called.arguments, called.result)
     {
-        collect::open::collect(task::current(), called.call, &called.arguments, called.result);
+        filter::ask(&ctx, Stage::Early, Kind::Open);
+        filter::go_on(&ctx, scratch, Stage::Early, Kind::Open);
+    }
+    0
+}
+
+/// Reads the names of an open whose numbers are there.
+///
+/// Hook: `tp_btf/sys_exit`, by tail call.
+#[btf_tracepoint(function = "sys_exit")]
+pub(crate) fn exit_open_names(ctx: BtfTracePointContext) -> i32 {
+    let Some(mut scratch) = Scratch::current() else {
+        return 0;
+    };
+    let compat = scratch.header().flags & flags::COMPAT != 0;
+    let call = Call::from_number(scratch.fixed::<Open>().call as u8);
+    let arguments = Arguments::new(ctx.arg::<*const u64>(0), compat);
+    collect::open::names(&mut scratch, call, &arguments);
+    filter::ask(&ctx, Stage::Late, Kind::Open);
+    emit::send(scratch, task::current(), Kind::Open);
+    0
+}
+
+/// Sends a whole open that the late filter did not leave out.
+///
+/// Hook: `tp_btf/sys_exit`, by tail call.
+#[btf_tracepoint(function = "sys_exit")]
+pub(crate) fn exit_open_send(_ctx: BtfTracePointContext) -> i32 {
+    if let Some(scratch) = Scratch::current() {
+        emit::send(scratch, task::current(), Kind::Open);
     }
     0
 }

@@ -38,7 +38,8 @@ const STORM_SECONDS: &str = "3";
 pub(crate) type Counts = BTreeMap<String, u64>;
 
 fn agent() -> Builder {
-    Sensor::builder().rules(RULES)
+    // Every event is to be accounted for here, those that no rule matches too.
+    Sensor::builder().rules(RULES).set("kernel.filter=false")
 }
 
 /// Floods the kernel from a cgroup of its own: what happened, as who made it happen counted.

@@ -1,0 +1,39 @@
+//! Where generated filters stand between collectors and rings.
+//!
+//! A collector goes through program arrays by tail call: first to the filter of its stage and kind, if there is one,
+//! and from there to what comes next. An empty slot of the filters passes every event.
+
+use crate::kind::{KIND_COUNT, Kind};
+
+/// How much of a record is there when a filter looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum Stage {
+    /// Header and numbers; no text has been collected.
+    Early = 0,
+    /// All of it.
+    Late = 1,
+}
+
+/// Slots of the arrays of filters and of what follows them.
+pub const STAGE_SLOTS: u32 = 2 * KIND_COUNT as u32;
+
+impl Stage {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Early, Self::Late];
+
+    /// The slot of a kind at this stage.
+    #[must_use]
+    pub const fn slot(self, kind: Kind) -> u32 {
+        self as u32 * KIND_COUNT as u32 + kind as u32
+    }
+
+    /// Its name in status and explanations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Early => "early",
+            Self::Late => "late",
+        }
+    }
+}
