@@ -12,6 +12,7 @@ pub mod container;
 pub mod demo;
 pub mod helper;
 pub mod interrupt;
+pub mod kubernetes;
 pub mod lock;
 pub mod report;
 pub mod sensor;

@@ -8,6 +8,7 @@ mod demo;
 mod doc_check;
 mod harness;
 mod image;
+mod k8s;
 mod lint;
 mod manifests;
 mod run;
@@ -44,6 +45,7 @@ enum Task {
     Lint(lint::Lint),
     DocCheck(doc_check::DocCheck),
     Image(image::Image),
+    K8s(k8s::K8s),
     Manifests(manifests::Manifests),
 }
 
@@ -62,6 +64,7 @@ impl Xtask {
             Task::Lint(command) => command.run(repo),
             Task::DocCheck(command) => command.run(repo),
             Task::Image(command) => command.run(repo),
+            Task::K8s(command) => command.run(repo),
             Task::Manifests(command) => command.run(repo),
         }
     }

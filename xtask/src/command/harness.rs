@@ -29,6 +29,15 @@ pub(super) fn run_program(repo: &Repo, name: &str, args: &[String]) -> Result<()
 ///
 /// `SENSOR_BIN` is the agent's path; `SENSOR_SHARED` the folder of shared reference data, where there is one.
 pub(super) fn as_root(repo: &Repo, program: &std::path::Path) -> Result<Command> {
+    as_root_with(repo, program, &[])
+}
+
+/// The same, with further variables.
+pub(super) fn as_root_with(
+    repo: &Repo,
+    program: &std::path::Path,
+    further: &[(&str, &str)],
+) -> Result<Command> {
     let text = |path: PathBuf| {
         path.into_os_string()
             .into_string()
@@ -38,6 +47,7 @@ pub(super) fn as_root(repo: &Repo, program: &std::path::Path) -> Result<Command>
     let shared = repo.shared().map(text).transpose()?;
     let mut environment = vec![("SENSOR_BIN", sensor.as_str())];
     environment.extend(shared.iter().map(|path| ("SENSOR_SHARED", path.as_str())));
+    environment.extend(further);
     let program = text(program.to_path_buf())?;
     root::command(&program, "load eBPF programs", &environment)
 }

@@ -34,6 +34,15 @@ const PROGRAM: &str = "usr/bin/sensor";
 const CONFIG: &str = "etc/sensor/sensor.yaml";
 const RULES: &str = "etc/sensor/rules.d";
 
+/// Makes the image under its usual name.
+pub(super) fn make(repo: &Repo, output: &Path) -> Result<()> {
+    let image = Image {
+        name: concat!("localhost/sensor:", env!("CARGO_PKG_VERSION")).to_owned(),
+        output: Some(output.to_owned()),
+    };
+    image.run(repo)
+}
+
 impl Image {
     pub(super) fn run(&self, repo: &Repo) -> Result<()> {
         let architecture = match std::env::consts::ARCH {

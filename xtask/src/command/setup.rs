@@ -3,7 +3,7 @@
 //! Invariant: it looks first and acts on what is missing only, so a second run changes nothing and
 //! ends in well under a second. It says what it will install, and what for, before it does.
 
-mod apt;
+pub(super) mod apt;
 mod deny;
 mod linker;
 

@@ -12,18 +12,18 @@ use crate::step;
 
 /// A package and what it is here for, in words that a user reads before it is installed.
 #[derive(Debug, Clone)]
-pub(super) struct Package<'a> {
-    pub(super) name: &'a str,
-    pub(super) why: &'a str,
+pub(in crate::command) struct Package<'a> {
+    pub(in crate::command) name: &'a str,
+    pub(in crate::command) why: &'a str,
 }
 
 /// Whether this system has apt.
-pub(super) fn exists() -> bool {
+pub(in crate::command) fn exists() -> bool {
     process::find("apt-get").is_some() && process::find("dpkg-query").is_some()
 }
 
 /// Installs those of the packages that are missing.
-pub(super) fn ensure(repo: &Repo, packages: &[Package<'_>]) -> Result<()> {
+pub(in crate::command) fn ensure(repo: &Repo, packages: &[Package<'_>]) -> Result<()> {
     let missing = missing(packages);
     if missing.is_empty() {
         return Ok(());
