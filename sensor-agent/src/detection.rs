@@ -58,6 +58,7 @@ pub fn build(view: &View<'_>, rule: &Rule, scratch: &mut Scratch) -> Arc<v1::Det
         file: file(view),
         incomplete: view.incomplete(),
         event_type: view.event_type().name().to_owned(),
+        update: false,
     })
 }
 
@@ -146,13 +147,21 @@ fn process(view: &View<'_>) -> v1::Process {
 
 fn container(view: &View<'_>) -> Option<v1::Container> {
     let container = view.container()?;
+    let facts = view.facts();
+    let shown = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let pod = facts.and_then(|facts| facts.pod.as_ref());
     Some(v1::Container {
         id: container.id.to_string(),
-        runtime: container.runtime.to_owned(),
+        runtime: view.runtime().to_owned(),
         cgroup: view
             .cgroup
             .as_ref()
             .map_or_else(String::new, |cgroup| readable(&cgroup.path)),
+        name: shown(facts.and_then(|facts| facts.name.as_deref())),
+        image: shown(facts.and_then(|facts| facts.image.reference.as_deref())),
+        pod: shown(pod.and_then(|pod| pod.name.as_deref())),
+        namespace: shown(pod.and_then(|pod| pod.namespace.as_deref())),
+        unverified: !facts.is_some_and(|facts| facts.is_verified),
     })
 }
 

@@ -16,6 +16,7 @@ pub mod pipeline;
 pub mod respond;
 pub mod rules;
 pub mod run;
+pub mod runtime;
 pub mod serve;
 pub mod sink;
 pub mod state;

@@ -3,7 +3,9 @@
 //! One thread owns it. Nothing here waits, locks or asks the system for anything; what leaves goes to the
 //! hub, which never blocks.
 
-use std::sync::Arc;
+mod hold;
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use hashbrown::HashMap;
 use prometheus_client::metrics::counter::Counter;
@@ -11,14 +13,17 @@ use sensor_common::kind::{RING_COUNT, Ring};
 use sensor_rules::engine::{RuleId, RuleSet, Scratch};
 use smallvec::SmallVec;
 
+use self::hold::{Hold, Record, Told};
 use crate::{
     clock::{self, Clock},
     detection,
     event::Event,
     hub::{Hub, Item},
     kernel::counters::{Counters, Loss},
+    runtime::worker::Worker,
     state::{
         State,
+        container::Container,
         workload::feed::{FACTS_WAITING_MAX, FactReceiver},
     },
     stats::Stats,
@@ -46,6 +51,8 @@ pub struct Pipeline {
     number: u64,
     /// Last sequence number by ring and CPU.
     sequences: [Vec<u64>; RING_COUNT],
+    worker: Worker,
+    hold: Hold,
     /// What was already said of losses, by cgroup, kind and cause.
     reported: HashMap<(u64, u32, u32), u64>,
 }
@@ -68,6 +75,10 @@ pub struct Parts {
     pub counters: Arc<Counters>,
     /// Where facts of containers and pods come from.
     pub facts: FactReceiver,
+    /// Who looks for facts of containers.
+    pub worker: Worker,
+    /// How long a record waits for the facts of its container, in nanoseconds.
+    pub hold_ns: u64,
 }
 
 impl Pipeline {
@@ -88,6 +99,8 @@ impl Pipeline {
             number: 0,
             sequences: Default::default(),
             reported: HashMap::new(),
+            worker: parts.worker,
+            hold: Hold::new(parts.hold_ns),
         }
     }
 
@@ -109,16 +122,51 @@ impl Pipeline {
         self.follow_sequence(ring, event.header.cpu, event.header.sequence);
         self.take_facts(FACTS_A_RECORD_MAX);
         self.state.apply(&event);
-        let view = View::new(&event, &self.state, &self.context, self.number);
+        if !self.hold.is_empty() || self.state.has_wanted() {
+            self.ask();
+            self.settle();
+            if let Some(container) = self.held_for(&event, bytes.len()) {
+                self.hold.push(Record {
+                    container,
+                    ring,
+                    bytes: bytes.into(),
+                    number: self.number,
+                });
+                return;
+            }
+        }
+        self.evaluate(&event, ring, bytes, self.number);
+    }
+
+    /// Matches an event and publishes what was found.
+    fn evaluate(&mut self, event: &Event<'_>, ring: Ring, bytes: &[u8], number: u64) {
+        let view = View::new(event, &self.state, &self.context, number);
         self.rules
             .evaluate(&view, &mut self.scratch, |rule| self.matched.push(rule));
+        let is_pending = !self.matched.is_empty() && view.is_pending();
+        let mut told = Vec::new();
         for id in self.matched.drain(..) {
             let Some(rule) = self.rules.rule(id) else { continue };
             let detection = detection::build(&view, rule, &mut self.scratch);
             if let Some(counter) = self.rule_counters.get(id.0 as usize) {
                 counter.inc();
             }
+            if is_pending {
+                told.push((id, detection.id.clone()));
+            }
             self.hub.publish(&Item::Detection(detection));
+        }
+        if is_pending && let Some(container) = view.home() {
+            let record = Record {
+                container,
+                ring,
+                bytes: bytes.into(),
+                number,
+            };
+            self.hold.keep(Told {
+                record,
+                detections: told,
+            });
         }
         // Counted last: who sees the count can rely on the detection being out.
         if let Some(cgroup) = &view.cgroup {
@@ -127,10 +175,79 @@ impl Pipeline {
         self.stats.delivered(event.kind());
     }
 
+    /// Has the facts of containers that are new looked for.
+    fn ask(&mut self) {
+        if !self.state.has_wanted() {
+            return;
+        }
+        let now_ns = clock::boot_ns();
+        let wanted: SmallVec<[_; 2]> = self.state.take_wanted().collect();
+        for wanted in wanted {
+            let id = Arc::clone(&wanted.container);
+            if self.worker.ask(wanted) {
+                self.hold.asked(&id.id, now_ns);
+            } else {
+                self.state.workloads.give_up(&id.id);
+            }
+        }
+    }
+
+    /// The container for whose facts this event has to wait.
+    fn held_for(&self, event: &Event<'_>, len: usize) -> Option<Arc<Container>> {
+        let view = View::new(event, &self.state, &self.context, self.number);
+        let container = view.home()?;
+        self.hold
+            .wants(&container, len, clock::boot_ns())
+            .then_some(container)
+    }
+
     /// Takes in what runtimes and Kubernetes have told since.
     fn take_facts(&mut self, max: usize) {
         for fact in std::iter::from_fn(|| self.facts.next()).take(max) {
             self.state.workloads.take(fact);
+        }
+    }
+
+    /// Matches what waited for facts that have come. Returns whether something still waits.
+    pub fn settle(&mut self) -> bool {
+        self.take_facts(FACTS_WAITING_MAX);
+        if self.hold.is_empty() {
+            return false;
+        }
+        for record in self.hold.release(&self.state.workloads, clock::boot_ns()) {
+            if let Ok(event) = Event::decode(&record.bytes) {
+                self.evaluate(&event, record.ring, &record.bytes, record.number);
+            }
+        }
+        for told in self.hold.completed(&self.state.workloads) {
+            self.complete(&told);
+        }
+        self.hold.is_urgent()
+    }
+
+    /// Tells detections again whose facts have come: the same ids, now with them.
+    fn complete(&mut self, told: &Told) {
+        let Ok(event) = Event::decode(&told.record.bytes) else {
+            return;
+        };
+        let view = View::new(&event, &self.state, &self.context, told.record.number);
+        for (id, detection_id) in &told.detections {
+            let Some(rule) = self.rules.rule(*id) else {
+                continue;
+            };
+            let mut detection = Arc::unwrap_or_clone(detection::build(&view, rule, &mut self.scratch));
+            detection.id.clone_from(detection_id);
+            detection.update = true;
+            self.hub.publish(&Item::Detection(Arc::new(detection)));
+        }
+    }
+
+    /// Matches all that still waits: nothing more will come.
+    pub fn finish(&mut self) {
+        for record in self.hold.release(&self.state.workloads, u64::MAX) {
+            if let Ok(event) = Event::decode(&record.bytes) {
+                self.evaluate(&event, record.ring, &record.bytes, record.number);
+            }
         }
     }
 
@@ -151,7 +268,8 @@ impl Pipeline {
     /// What is due once a second: forget what is old, measure the clock, tell of losses.
     pub fn tick(&mut self) {
         let now_ns = clock::boot_ns();
-        self.take_facts(FACTS_WAITING_MAX);
+        self.ask();
+        self.settle();
         self.state.sweep(now_ns);
         self.context.clock = Clock::now();
         self.report_losses();
@@ -159,12 +277,17 @@ impl Pipeline {
         stats.processes.set(self.state.processes.len() as u64);
         stats.processes_evicted.set(self.state.processes.evicted);
         stats.processes_unknown.set(self.state.processes.unknown);
+        stats.records_unready.set(self.hold.unready);
+        stats.detections_not_completed.set(self.hold.not_completed);
+        let counts = self.worker.counts();
+        stats.runtime_asked.set(counts.asked.load(Relaxed));
+        stats.runtime_unknown.set(counts.unknown.load(Relaxed));
+        stats.runtime_refused.set(counts.refused.load(Relaxed));
+        stats.workloads.set(self.state.workloads.len().0 as u64);
         let cgroups: Vec<_> = self.state.cgroups.iter().cloned().collect();
         stats.cgroups.set(cgroups.len() as u64);
         stats.cgroups_evicted.set(self.state.cgroups.evicted);
-        stats
-            .containers
-            .set(cgroups.iter().filter(|cgroup| cgroup.container.is_some()).count() as u64);
+        stats.containers.set(self.state.residences.len() as u64);
         stats.cgroup_list.store(Arc::new(cgroups));
     }
 

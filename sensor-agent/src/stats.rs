@@ -66,8 +66,20 @@ pub struct Stats {
     pub cgroups: Counter,
     /// Cgroups dropped from a full table.
     pub cgroups_evicted: Counter,
-    /// Cgroups with a container.
+    /// Containers that processes were seen in.
     pub containers: Counter,
+    /// Records that were matched without facts of their container.
+    pub records_unready: Counter,
+    /// Detections without facts that were never completed.
+    pub detections_not_completed: Counter,
+    /// Containers that were looked for in runtimes' files.
+    pub runtime_asked: Counter,
+    /// Containers of which no runtime's file tells.
+    pub runtime_unknown: Counter,
+    /// Containers that were not looked for, because too many were.
+    pub runtime_refused: Counter,
+    /// Containers with facts.
+    pub workloads: Counter,
     /// Nanoseconds spent on decoding, enriching and matching.
     pub busy_ns: Counter,
     /// The cgroups themselves, as of the last second.

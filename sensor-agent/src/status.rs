@@ -202,6 +202,31 @@ impl LiveSource for Live {
                 stats.cgroups_evicted.get(),
             ),
             (
+                "records_unready",
+                "Records matched without the facts of their container, which came too late",
+                stats.records_unready.get(),
+            ),
+            (
+                "detections_not_completed",
+                "Detections without facts of their container that no update completed",
+                stats.detections_not_completed.get(),
+            ),
+            (
+                "containers_asked",
+                "Containers that were looked for in the files of runtimes",
+                stats.runtime_asked.get(),
+            ),
+            (
+                "containers_unverified",
+                "Containers of which no file of a runtime tells",
+                stats.runtime_unknown.get(),
+            ),
+            (
+                "containers_refused",
+                "Containers that were not looked for, because too many waited",
+                stats.runtime_refused.get(),
+            ),
+            (
                 "pipeline_busy_nanoseconds",
                 "Time spent on decoding, enriching and matching",
                 stats.busy_ns.get(),
@@ -215,6 +240,11 @@ impl LiveSource for Live {
                 table: "processes",
                 entries: self.stats.processes.get(),
                 entries_max: self.tables_max.0,
+            },
+            TableFill {
+                table: "containers",
+                entries: self.stats.workloads.get(),
+                entries_max: self.tables_max.1,
             },
             TableFill {
                 table: "cgroups",

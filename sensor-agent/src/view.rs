@@ -38,6 +38,7 @@ use crate::{
         cgroup::Cgroup,
         container::Container,
         process::{Image, Process},
+        workload::{ContainerFacts, Progress},
     },
 };
 
@@ -153,6 +154,36 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The same, to be kept.
+    pub(crate) fn home(&self) -> Option<Arc<Container>> {
+        match self.process {
+            Some(process) => process.home.container.clone(),
+            None => self.cgroup.as_ref()?.container.clone(),
+        }
+    }
+
+    /// What runtimes have told of the container.
+    #[must_use]
+    pub fn facts(&self) -> Option<&ContainerFacts> {
+        self.state
+            .workloads
+            .container(&self.container()?.id)
+            .map(|facts| &**facts)
+    }
+
+    /// Whether facts of the container are still looked for.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.facts().is_some_and(|facts| facts.progress != Progress::Done)
+    }
+
+    /// The container's runtime: as it says itself, or as the cgroup tells.
+    pub(crate) fn runtime(&self) -> &str {
+        let told = self.facts().map_or("", |facts| facts.runtime);
+        let named = self.container().map_or("", |container| container.runtime);
+        if told.is_empty() { named } else { told }
+    }
+
     /// The container that the cgroup names which the event happened in.
     pub(crate) fn named_container(&self) -> Option<&Container> {
         self.cgroup.as_ref()?.container.as_deref()
@@ -216,6 +247,9 @@ impl sensor_rules::event::Event for View<'_> {
             Field::ProcExepath => of_image(flags::PATH_TRUNCATED),
             Field::ProcCwd => of_image(flags::CWD_TRUNCATED),
             Field::ProcName => self.image.is_none(),
+            field if container::is_fact(field) => {
+                self.is_pending() || self.facts().is_some_and(|facts| !facts.is_verified)
+            }
             Field::FdName | Field::FdDirectory | Field::FdFilename | Field::FsPathName => self
                 .event
                 .has(flags::PATH_TRUNCATED | flags::FILE_RACED | flags::ADDRESS_FROM_CALLER),

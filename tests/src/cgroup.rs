@@ -30,6 +30,11 @@ impl Cgroup {
         Ok(std::fs::metadata(&self.folder)?.ino())
     }
 
+    /// Moves a process into it.
+    pub fn admit(&self, pid: u32) -> io::Result<()> {
+        std::fs::write(self.folder.join("cgroup.procs"), pid.to_string())
+    }
+
     /// A command that is in this cgroup before it runs `program`: a shell moves itself in and becomes it.
     #[must_use]
     pub fn command(&self, program: &Path) -> Command {

@@ -60,6 +60,11 @@ pub fn missing() -> Option<&'static str> {
     None
 }
 
+/// Writes the root that containers have: busybox, and the few files that programs look for.
+pub fn write_image(folder: &Path) -> anyhow::Result<()> {
+    bundle::write_image(folder)
+}
+
 impl Builder {
     /// The cgroup's path from the top, in which [`ID`] stands for the container's id; `/docker/{id}` unless set.
     #[must_use]

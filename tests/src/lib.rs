@@ -10,6 +10,7 @@ pub mod cgroup;
 pub mod client;
 pub mod container;
 pub mod demo;
+pub mod engine;
 pub mod helper;
 pub mod interrupt;
 pub mod kubernetes;

@@ -162,6 +162,8 @@ pub struct StateConfig {
     pub exited_keep_s: u32,
     /// Containers that are remembered.
     pub containers_max: u32,
+    /// Milliseconds for which an event waits for the facts of its container.
+    pub facts_wait_ms: u32,
 }
 
 impl Default for StateConfig {
@@ -170,6 +172,7 @@ impl Default for StateConfig {
             processes_max: 65_536,
             exited_keep_s: 30,
             containers_max: 4_096,
+            facts_wait_ms: 250,
         }
     }
 }

@@ -27,6 +27,9 @@ const REST: Duration = Duration::from_micros(250);
 /// How often [`Sink::tick`] is called.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How soon [`Sink::idle`] is called again while something waits.
+const SOON: Duration = Duration::from_millis(1);
+
 /// Records of one ring handled before the clock is asked.
 const BATCH: usize = 1024;
 
@@ -61,6 +64,10 @@ pub enum ReadError {
 pub trait Sink {
     /// One record.
     fn record(&mut self, ring: Ring, bytes: &[u8]);
+    /// The rings are empty. Returns whether something waits, so that this is called again soon.
+    fn idle(&mut self) -> bool;
+    /// The rings are empty for good.
+    fn finish(&mut self);
     /// About once a second.
     fn tick(&mut self);
     /// Time that was spent on records.
@@ -115,10 +122,12 @@ pub fn read(
         match (count, stopping) {
             (0, true) => {
                 sink.tick();
+                sink.finish();
                 return Ok(());
             }
             // Looked again after the word was given, and still nothing.
             (0, false) if may_sleep => {
+                let time = if sink.idle() { SOON } else { TICK };
                 wait(
                     [
                         rings.lifecycle.as_fd(),
@@ -126,7 +135,7 @@ pub fn read(
                         rings.activity.as_fd(),
                         stop.wake.as_fd(),
                     ],
-                    TICK,
+                    time,
                 )?;
                 may_sleep = false;
                 continue;
@@ -182,7 +191,7 @@ fn wait(fds: [BorrowedFd<'_>; 4], time: Duration) -> Result<(), rustix::io::Errn
     let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
     let timeout = Timespec {
         tv_sec: i64::try_from(time.as_secs()).unwrap_or(1),
-        tv_nsec: 0,
+        tv_nsec: time.subsec_nanos().into(),
     };
     match poll(&mut fds, Some(&timeout)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),

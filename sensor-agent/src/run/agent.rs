@@ -27,6 +27,7 @@ use crate::{
     kubernetes::{self, Kubernetes},
     metrics::Metrics,
     pipeline::{self, Pipeline},
+    runtime::worker::Worker,
     serve::{self, Server},
     sink::{
         Encoder, Format,
@@ -178,6 +179,7 @@ async fn watch(
     let Prepared { config, rules } = prepared;
     let limits = state_limits(&config);
     let (facts, told) = feed::channel();
+    let worker = Worker::start(facts.clone()).map_err(anyhow::Error::from)?;
     let kubernetes = kubernetes::start(
         &config.kubernetes,
         &context.hostname,
@@ -220,6 +222,8 @@ async fn watch(
         rule_counters,
         counters,
         facts: told,
+        worker,
+        hold_ns: u64::from(config.state.facts_wait_ms) * 1_000_000,
     });
     let reader = Reader::start(readers.rings, readers.asleep, pipeline, stats)?;
     Ok((server, reader, kubernetes))

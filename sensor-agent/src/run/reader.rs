@@ -66,6 +66,14 @@ impl ring::Sink for Work {
         self.pipeline.handle(ring, bytes);
     }
 
+    fn idle(&mut self) -> bool {
+        self.pipeline.settle()
+    }
+
+    fn finish(&mut self) {
+        self.pipeline.finish();
+    }
+
     fn tick(&mut self) {
         self.pipeline.tick();
     }

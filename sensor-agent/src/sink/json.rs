@@ -122,6 +122,11 @@ impl Serialize for DetectionLine<'_> {
                 ("id", Value::Text(&container.id)),
                 ("runtime", Value::Text(&container.runtime)),
                 ("cgroup", Value::Text(&container.cgroup)),
+                ("name", Value::Text(&container.name)),
+                ("image", Value::Text(&container.image)),
+                ("pod", Value::Text(&container.pod)),
+                ("namespace", Value::Text(&container.namespace)),
+                ("unverified", Value::Bool(container.unverified)),
             ]);
             map.serialize_entry("container", &value)?;
         }
@@ -136,6 +141,9 @@ impl Serialize for DetectionLine<'_> {
                 ("inode", Value::Number(file.inode)),
             ]);
             map.serialize_entry("file", &value)?;
+        }
+        if detection.update {
+            map.serialize_entry("update", &true)?;
         }
         if !detection.incomplete.is_empty() {
             map.serialize_entry("incomplete", &detection.incomplete)?;
@@ -182,6 +190,7 @@ impl Serialize for Field<'_> {
 enum Value<'a> {
     Text(&'a str),
     Number(u64),
+    Bool(bool),
     Missing,
     Ancestors(&'a [sensor_proto::v1::Ancestor]),
 }
@@ -191,6 +200,7 @@ impl Serialize for Value<'_> {
         match self {
             Self::Text(text) => serializer.serialize_str(text),
             Self::Number(number) => serializer.serialize_u64(*number),
+            Self::Bool(is_so) => serializer.serialize_bool(*is_so),
             Self::Missing => serializer.serialize_unit(),
             Self::Ancestors(ancestors) => {
                 let mut list = serializer.serialize_seq(Some(ancestors.len()))?;

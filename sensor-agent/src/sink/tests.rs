@@ -22,6 +22,7 @@ fn value(kind: Kind) -> FieldValue {
 
 fn sample() -> Detection {
     Detection {
+        update: false,
         id: "0198".into(),
         time: Some(at(1_790_000_000, 5)),
         rule: "Shell in container".into(),
@@ -65,6 +66,7 @@ fn sample() -> Detection {
             id: "0123".into(),
             runtime: "docker".into(),
             cgroup: "/docker/0123".into(),
+            ..Container::default()
         }),
         file: Some(File {
             path: "/etc/shadow".into(),
@@ -119,7 +121,7 @@ fn json_lines() {
         Format::Json,
         &detection,
         &expect![[r#"
-            {"time":"2026-09-21T14:13:20.000000005Z","rule":"Shell in container","priority":"Warning","source":"syscall","hostname":"node-1","output":"14:13:20.000000005: Warning A shell | cmd=sh -c \"a\\b\"\n\u009b31m\u2028\u202e\u001b[0m\u007fé","tags":["container","shell"],"output_fields":{"evt.time":1790000000000000005,"evt.is_open":true,"evt.rawres":18446744073709551615,"fd.name":null,"proc.name":"sh","proc.pid":-5,"x":null},"id":"0198","event_type":"execve","process":{"pid":42,"tid":43,"start_time_ns":0,"name":"sh","exe_path":"","cmdline":"","cwd":"","uid":0,"gid":0,"ancestors":[{"pid":1,"start_time_ns":0,"name":"init","exe_path":""}]},"container":{"id":"0123","runtime":"docker","cgroup":"/docker/0123"},"pod":{"uid":"u-1","name":"web-1","namespace":"shop","labels":{"app":"web\n"},"owner_kind":"Deployment","owner_name":"web"},"file":{"path":"/etc/shadow","path_given":"","device":0,"inode":7},"incomplete":["proc.cmdline: truncated"]}
+            {"time":"2026-09-21T14:13:20.000000005Z","rule":"Shell in container","priority":"Warning","source":"syscall","hostname":"node-1","output":"14:13:20.000000005: Warning A shell | cmd=sh -c \"a\\b\"\n\u009b31m\u2028\u202e\u001b[0m\u007fé","tags":["container","shell"],"output_fields":{"evt.time":1790000000000000005,"evt.is_open":true,"evt.rawres":18446744073709551615,"fd.name":null,"proc.name":"sh","proc.pid":-5,"x":null},"id":"0198","event_type":"execve","process":{"pid":42,"tid":43,"start_time_ns":0,"name":"sh","exe_path":"","cmdline":"","cwd":"","uid":0,"gid":0,"ancestors":[{"pid":1,"start_time_ns":0,"name":"init","exe_path":""}]},"container":{"id":"0123","runtime":"docker","cgroup":"/docker/0123","name":"","image":"","pod":"","namespace":"","unverified":false},"pod":{"uid":"u-1","name":"web-1","namespace":"shop","labels":{"app":"web\n"},"owner_kind":"Deployment","owner_name":"web"},"file":{"path":"/etc/shadow","path_given":"","device":0,"inode":7},"incomplete":["proc.cmdline: truncated"]}
         "#]],
     );
     check(

@@ -32,8 +32,8 @@ pub struct Wanted {
     pub container: Arc<Container>,
     /// The call that made it, where it was seen.
     pub call: Option<Arc<RuntimeCall>>,
-    /// Its first process that was seen.
-    pub pid: u32,
+    /// The parent of its first process that was seen; 0 when it is not known.
+    pub starter_pid: u32,
 }
 
 impl State {
@@ -122,7 +122,7 @@ impl State {
             self.wanted.push(Wanted {
                 container: Arc::clone(container),
                 call: self.call_near(key, parent),
-                pid: key.tgid,
+                starter_pid: parent.tgid,
             });
         }
     }

@@ -82,6 +82,9 @@ impl View<'_> {
                 note(format_args!("{what}"));
             }
         }
+        if self.is_pending() {
+            note(format_args!("container: facts are still looked for"));
+        }
         let Some(image) = self.image else {
             note(format_args!("proc: unknown process"));
             return;

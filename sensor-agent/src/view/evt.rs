@@ -8,7 +8,7 @@ use sensor_rules::{
     field::{Field, FieldArg},
 };
 
-use super::{View, names, nanoseconds, pod, write};
+use super::{View, container, names, nanoseconds, pod, write};
 use crate::event::Body;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -80,17 +80,14 @@ impl View<'_> {
             Field::EvtIsOpenRead | Field::EvtIsOpenWrite | Field::EvtIsOpenExec | Field::EvtIsOpenCreate => {
                 Some(self.open_class(field))
             }
-            _ => self.other_value(field, arg, buf),
+            field if pod::is_of_pod(field) => self.pod_value(field, arg, buf),
+            field if container::is_of_container(field) => self.container_value(field, arg, buf),
+            _ => self.other_value(field, buf),
         }
     }
 
-    fn other_value<'b>(&'b self, field: Field, arg: &FieldArg, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
-        if pod::is_of_pod(field) {
-            return self.pod_value(field, arg, buf);
-        }
-        self.user_value(field)
-            .or_else(|| self.container_value(field))
-            .or_else(|| self.fd_value(field, buf))
+    fn other_value<'b>(&'b self, field: Field, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
+        self.user_value(field).or_else(|| self.fd_value(field, buf))
     }
 
     fn category(&self) -> &'static str {

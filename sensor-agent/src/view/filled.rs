@@ -170,6 +170,30 @@ const fn is_of_who_did_it(field: Field) -> bool {
             | Field::ContainerFullId
             | Field::ContainerName
             | Field::ContainerType
+            | Field::ContainerImage
+            | Field::ContainerImageId
+            | Field::ContainerImageRepository
+            | Field::ContainerImageTag
+            | Field::ContainerImageDigest
+            | Field::ContainerPrivileged
+            | Field::ContainerMounts
+            | Field::ContainerMount
+            | Field::ContainerMountSource
+            | Field::ContainerMountDest
+            | Field::ContainerMountMode
+            | Field::ContainerMountRdwr
+            | Field::ContainerMountPropagation
+            | Field::ContainerStartTs
+            | Field::ContainerDuration
+            | Field::ContainerIp
+            | Field::ContainerHostPid
+            | Field::ContainerHostNetwork
+            | Field::ContainerHostIpc
+            | Field::ContainerLabel
+            | Field::ContainerLabels
+            | Field::ContainerUnverified
+            | Field::ProcIsContainerExec
+            | Field::MetaPending
             | Field::ProcKey
             | Field::ProcArgsTruncated
             | Field::ProcLineageIncomplete
@@ -180,7 +204,8 @@ const fn is_of_who_did_it(field: Field) -> bool {
 #[must_use]
 pub const fn limit(field: Field) -> Option<&'static str> {
     Some(match field {
-        Field::ContainerName => "only on the host, where it is host",
+        Field::ContainerIp | Field::ContainerLabel | Field::ContainerLabels => "of Docker's containers",
+        Field::ContainerImageId | Field::ContainerImageDigest => "of Docker's and Podman's containers",
         Field::EvtTime | Field::EvtTimeS | Field::EvtDatetime | Field::EvtDatetimeS => "in UTC",
         Field::UserName | Field::GroupName | Field::UserLoginname => "in a container only root has a name",
         Field::UserHomedir | Field::UserShell => "only on the host",

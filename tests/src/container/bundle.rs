@@ -65,7 +65,7 @@ pub(super) fn write<S: AsRef<OsStr>>(
 }
 
 /// Busybox and links to it by the names of its programs, and the few files that programs look for.
-fn write_image(image: &Path) -> anyhow::Result<()> {
+pub(super) fn write_image(image: &Path) -> anyhow::Result<()> {
     for folder in [
         "bin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/sbin", "var/log",
     ] {

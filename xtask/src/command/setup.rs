@@ -86,7 +86,19 @@ const DEMO: [Package; 2] = [
     },
 ];
 
-const TEST: [Package; 3] = [
+const TEST: [Package; 6] = [
+    Package {
+        name: "containerd",
+        why: "is one of the container engines that are watched",
+    },
+    Package {
+        name: "docker.io",
+        why: "is another",
+    },
+    Package {
+        name: "podman",
+        why: "is a third",
+    },
     Package {
         name: "bpftool",
         why: "shows that nothing of ours stays in the kernel",

@@ -7,6 +7,7 @@ const OTHER: &str = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba98765
 const POD: &str = "3a41d0c5-3f8b-4c3c-9f39-6f8e4a1b2c3d";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn runtimes_are_told_by_their_cgroups() {
     let uid = POD.replace('-', "_");
     let cases: Vec<(String, Option<(&str, &str)>)> = vec![

@@ -64,6 +64,7 @@ struct Case {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn lineage_and_namespaces_have_the_word_before_the_cgroup() {
     let case = |name, before, cgroup, (mount_ns, pid_ns), expected, has_moved| Case {
         name,

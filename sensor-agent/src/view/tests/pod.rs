@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::state::workload::{ContainerFacts, Fact, Owner, PodFacts, PodRef};
+use crate::state::workload::{ContainerFacts, Fact, ImageFacts, Mount, Owner, PodFacts, PodRef, Progress};
 
 const UID: &str = "3a41d0c5-3f8b-4c3c-9f39-6f8e4a1b2c3d";
 
@@ -18,6 +18,27 @@ pub(super) fn tell_runtime(state: &mut State) {
             sandbox_id: Some("fedcba9876543210".into()),
         }),
         pod_labels: [("name".into(), "by-runtime".into())].into(),
+        name: Some("app".into()),
+        image: ImageFacts {
+            reference: Some("registry.test/app:1".into()),
+            id: Some("beef".into()),
+            digest: Some("sha256:d1".into()),
+        },
+        is_privileged: Some(false),
+        has_host_pid: Some(false),
+        has_host_network: Some(false),
+        has_host_ipc: Some(false),
+        mounts: vec![Mount {
+            source: "/srv".into(),
+            destination: "/data".into(),
+            mode: "Z".into(),
+            is_writable: true,
+            propagation: "rprivate".into(),
+        }],
+        labels: [("name".into(), "shop".into())].into(),
+        ip: Some("10.88.77.3".parse().unwrap()),
+        is_verified: true,
+        progress: Progress::Done,
         ..ContainerFacts::default()
     })));
 }

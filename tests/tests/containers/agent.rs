@@ -1,0 +1,76 @@
+//! An agent with a rule that prints all that is known of a container.
+
+use sensor_proto::v1::Detection;
+use sensor_tests::{
+    client::{Client, Subscription},
+    engine::{Engine, Kind},
+    lock::{self, Claim},
+    report,
+    sensor::Sensor,
+    wait::DEADLINE,
+};
+
+const RULES: &str = r"
+- rule: exec
+  desc: every fact of a container
+  condition: evt.type in (execve, execveat)
+  output: >
+    %proc.name %proc.args %proc.is_container_exec %container.id %container.full_id %container.name %container.type
+    %container.image %container.image.repository %container.image.tag %container.image.id %container.privileged
+    %container.host_network %container.host_pid %container.label[team] %container.mount.dest[/srv*] %container.unverified
+    %container.start_ts %k8s.pod.name %k8s.ns.name %k8s.pod.uid %meta.pending %user.uid %thread.cgroups
+  priority: NOTICE
+";
+
+/// An agent of the test's own.
+pub(crate) struct Agent {
+    // Ends before the machine is given back.
+    pub(crate) sensor: Sensor,
+    pub(crate) client: Client,
+    _claim: Claim,
+}
+
+/// Starts an agent; `None` where one of the engines cannot run, which is said.
+pub(crate) fn agent(kinds: &[Kind]) -> Option<Agent> {
+    if !rustix::process::geteuid().is_root() {
+        report::skip("not root");
+        return None;
+    }
+    if let Some(missing) = kinds.iter().find_map(|kind| kind.missing()) {
+        report::skip(missing);
+        return None;
+    }
+    // One at a time: engines of two tests would name the same words.
+    let claim = lock::alone().unwrap();
+    let sensor = Sensor::builder()
+        .rules(RULES)
+        .set("stdout.enabled=false")
+        .set("kernel.activity_ring_bytes=67108864")
+        .start()
+        .unwrap();
+    let client = sensor.client().unwrap();
+    Some(Agent {
+        sensor,
+        client,
+        _claim: claim,
+    })
+}
+
+/// The first exec whose arguments contain a word.
+pub(crate) fn find(stream: &mut Subscription<'_>, agent: &Agent, word: &str) -> Detection {
+    use sensor_tests::values::Values as _;
+
+    let found = stream
+        .find(DEADLINE, |detection| {
+            // The engine's own programs name the word, too, on the host.
+            detection.text("proc.name") == "echo"
+                && detection.text("proc.args").split(' ').any(|one| one == word)
+        })
+        .unwrap();
+    found.unwrap_or_else(|| panic!("no exec with {word}; the agent's log:\n{}", agent.sensor.log()))
+}
+
+/// An engine that runs.
+pub(crate) fn engine(kind: Kind) -> Engine {
+    Engine::start(kind).unwrap()
+}
