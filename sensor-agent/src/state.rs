@@ -111,6 +111,9 @@ impl State {
                     self.processes.insert_unknown(event, cgroup);
                     self.want_of(key(event));
                 }
+                if let Body::Identity(call) = &event.body {
+                    self.processes.identify(key(event), header.time_ns, &call.fixed);
+                }
             }
         }
     }

@@ -150,8 +150,8 @@ calls! {
     Connect = 6: "connect", 42, 362, Connect, "connect";
     SocketCall = 7: "socketcall", -, 102, Connect, "connect";
     Ptrace = 8: "ptrace", 101, 26, Ptrace, "ptrace";
-    Execve = 9: "execve", 59, 11, ExecFailed, "execve", path 0;
-    Execveat = 10: "execveat", 322, 358, ExecFailed, "execveat", dir 0, path 1;
+    Execve = 9: "execve", 59, 11, ExecFailed, "execfailed", path 0;
+    Execveat = 10: "execveat", 322, 358, ExecFailed, "execfailed", dir 0, path 1;
     Rename = 11: "rename", 82, 38, Rename, "rename", path 0, path2 1;
     Renameat = 12: "renameat", 264, 302, Rename, "renameat", dir 0, path 1, dir2 2, path2 3;
     Renameat2 = 13: "renameat2", 316, 353, Rename, "renameat2", dir 0, path 1, dir2 2, path2 3;

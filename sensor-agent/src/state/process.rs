@@ -11,7 +11,7 @@ mod tests;
 use std::{collections::VecDeque, sync::Arc};
 
 use hashbrown::HashMap;
-use sensor_common::record::{FileId, Identity, flags};
+use sensor_common::record::{FileId, Identity, IdentityCall, flags};
 use smallvec::SmallVec;
 
 use super::{cgroup::Cgroup, container::Container, residence::Entry, runtime_call::RuntimeCall};
@@ -352,6 +352,20 @@ impl Processes {
             children: 0,
         };
         self.insert(process, event.header.time_ns);
+    }
+
+    /// Takes in who a process is after a call, unless it has started a program since: that knew better.
+    pub fn identify(&mut self, key: ProcessKey, time_ns: u64, call: &IdentityCall) {
+        if let Some(process) = self.get_mut(key)
+            && process
+                .images
+                .last()
+                .is_none_or(|image| image.since_ns <= time_ns)
+        {
+            process.identity = call.identity;
+            process.uid = call.uid;
+            process.gid = call.gid;
+        }
     }
 
     /// Takes in a move to another cgroup.

@@ -6,7 +6,7 @@ use sensor_rules::{
     field::{Field, FieldArg},
 };
 
-use super::{View, fd, names, text, write};
+use super::{View, fd, names, parameters, text, write};
 use crate::event::{Body, Open};
 
 /// Access mode and creation flags of `open` (`include/uapi/asm-generic/fcntl.h`).
@@ -19,7 +19,7 @@ const O_TMPFILE: u64 = 0o20_000_000;
 /// Permission to execute, for anyone.
 const EXECUTABLE: u32 = 0o111;
 /// `AT_FDCWD` (`include/uapi/linux/fcntl.h`)
-const AT_FDCWD: i32 = -100;
+pub(super) const AT_FDCWD: i32 = -100;
 
 /// Parameters in Falco's order, which is what `evt.arg[N]` counts.
 fn parameters(body: &Body<'_>, is_at: bool) -> &'static [&'static str] {
@@ -27,8 +27,7 @@ fn parameters(body: &Body<'_>, is_at: bool) -> &'static [&'static str] {
         Body::Open(_) if is_at => &["fd", "dirfd", "name", "flags", "mode", "dev", "ino"],
         Body::Open(_) => &["fd", "name", "flags", "mode", "dev", "ino"],
         Body::Socket(_) => &["res", "tuple", "fd", "addr"],
-        Body::Plain(_) => &["res", "addr", "data", "request", "pid"],
-        Body::Path(_) | Body::Identity(_) => &["res"],
+        Body::Plain(_) | Body::Path(_) | Body::Identity(_) => &[],
         Body::Exec(_) => &[
             "res", "exe", "args", "tid", "pid", "ptid", "cwd", "comm", "tty", "uid", "filename",
         ],
@@ -40,6 +39,16 @@ fn parameters(body: &Body<'_>, is_at: bool) -> &'static [&'static str] {
 }
 
 impl View<'_> {
+    /// The name of the parameter of this index.
+    fn parameter_name(&self, index: usize) -> Option<&'static str> {
+        match &self.event.body {
+            Body::Path(_) | Body::Identity(_) | Body::Plain(_) => {
+                Some(parameters::of(self.event.call()).get(index)?.0)
+            }
+            _ => self.names().get(index).copied(),
+        }
+    }
+
     fn names(&self) -> &'static [&'static str] {
         let is_at = matches!(&self.event.body, Body::Open(open) if open.fixed.dirfd != AT_FDCWD)
             || self.event_type.name().starts_with("openat");
@@ -50,7 +59,7 @@ impl View<'_> {
     pub(super) fn argument_text<'b>(&'b self, arg: &FieldArg, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
         match arg {
             FieldArg::Key(name) => self.named_text(name, buf),
-            FieldArg::Index(index) => self.named_text(self.names().get(*index as usize)?, buf),
+            FieldArg::Index(index) => self.named_text(self.parameter_name(*index as usize)?, buf),
             FieldArg::None => None,
         }
     }
@@ -58,7 +67,7 @@ impl View<'_> {
     /// All of them, `name=value` by `name=value`.
     pub(super) fn all_arguments<'b>(&'b self, buf: &'b mut Vec<u8>) -> Value<'b> {
         let mut part = Vec::new();
-        for name in self.names() {
+        for name in (0..).map_while(|index| self.parameter_name(index)) {
             part.clear();
             if let Some(Value::Text(value)) = self.named_text(name, &mut part) {
                 if !buf.is_empty() {
@@ -75,12 +84,10 @@ impl View<'_> {
     fn named_text<'b>(&'b self, name: &str, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
         match (&self.event.body, name) {
             (Body::Open(open), _) => self.open_argument(open, name, buf),
-            (Body::Socket(_) | Body::Plain(_) | Body::Path(_) | Body::Identity(_), "res") => {
-                match self.result() {
-                    0.. => Some(Value::Text(b"0")),
-                    errno => names::errno(errno.unsigned_abs()).map(|name| Value::Text(name.as_bytes())),
-                }
-            }
+            (Body::Socket(_), "res") => match self.result() {
+                0.. => Some(Value::Text(b"0")),
+                errno => names::errno(errno.unsigned_abs()).map(|name| Value::Text(name.as_bytes())),
+            },
             (Body::Socket(connect), "tuple" | "addr") => {
                 fd::tuple(connect, buf);
                 Some(Value::Text(buf))
@@ -94,11 +101,7 @@ impl View<'_> {
                 buf.push(b')');
                 Some(Value::Text(buf))
             }
-            (Body::Plain(plain), "request") => match names::ptrace_request(plain.fixed.args[0]) {
-                Some(name) => Some(Value::Text(name.as_bytes())),
-                None => write(buf, format_args!("{}", plain.fixed.args[0])),
-            },
-            (Body::Plain(plain), "pid") => write(buf, format_args!("{}", plain.fixed.args[1])),
+            (Body::Path(_) | Body::Identity(_) | Body::Plain(_), _) => self.parameter_text(name, buf),
             (Body::Exec(exec), "filename") => text(exec.filename),
             (Body::Exec(_) | Body::Fork(_), "res") => Some(Value::Text(b"0")),
             (Body::Exec(_) | Body::Fork(_), _) => self.process_argument(name, buf),
@@ -208,17 +211,8 @@ impl View<'_> {
             (Body::Open(open), "dev") => Some(Value::Uint(u64::from(open.fixed.file.device))),
             (Body::Open(open), "ino") => Some(Value::Uint(open.fixed.file.inode)),
             (Body::Socket(connect), "fd") => Some(Value::Int(i64::from(connect.fixed.fd))),
-            (
-                Body::Socket(_)
-                | Body::Plain(_)
-                | Body::Path(_)
-                | Body::Identity(_)
-                | Body::Exec(_)
-                | Body::Fork(_),
-                "res",
-            ) => Some(Value::Int(self.result())),
-            (Body::Plain(plain), "request") => Some(Value::Uint(plain.fixed.args[0])),
-            (Body::Plain(plain), "pid") => Some(Value::Int(plain.fixed.args[1].cast_signed())),
+            (Body::Socket(_) | Body::Exec(_) | Body::Fork(_), "res") => Some(Value::Int(self.result())),
+            (Body::Path(_) | Body::Identity(_) | Body::Plain(_), name) => self.parameter_number(name),
             _ => None,
         }
     }

@@ -37,7 +37,10 @@ impl View<'_> {
             Field::PathMismatch => Some(Value::Bool(self.path_mismatch()?)),
             Field::PathUnresolved => {
                 let (_, resolved) = self.paths()?;
-                Some(Value::Bool(resolved.is_empty()))
+                let is_given = self
+                    .event
+                    .has(flags::PATH_PARTLY_GIVEN | flags::PATH2_PARTLY_GIVEN);
+                Some(Value::Bool(resolved.is_empty() || is_given))
             }
             Field::ProcArgsTruncated => {
                 let cut = flags::ARGV_TRUNCATED | flags::ARGV_UNREADABLE;

@@ -8,8 +8,8 @@ use std::{
 use sensor_common::record::{self, flags};
 use sensor_rules::{event::Value, field::Field};
 
-use super::{View, text, write};
-use crate::event::{Body, Open, SocketCall};
+use super::{View, parameters, text, write};
+use crate::event::{Body, Open, PathCall, SocketCall};
 
 /// `include/linux/socket.h`
 const AF_UNIX: u16 = 1;
@@ -35,12 +35,8 @@ impl View<'_> {
         match &self.event.body {
             Body::Open(open) => self.file_value(open, field),
             Body::Socket(connect) => self.connection_value(connect, field, buf),
-            Body::Path(_)
-            | Body::Fork(_)
-            | Body::Exec(_)
-            | Body::Exit(_)
-            | Body::Identity(_)
-            | Body::Plain(_) => None,
+            Body::Path(call) => self.path_call_value(call, field),
+            Body::Fork(_) | Body::Exec(_) | Body::Exit(_) | Body::Identity(_) | Body::Plain(_) => None,
         }
     }
 
@@ -75,6 +71,42 @@ impl View<'_> {
             Field::FdIno if is_open => Some(Value::Int(i64::try_from(open.fixed.file.inode).ok()?)),
             Field::FdIsUpperLayer if is_open => Some(Value::Bool(self.event.has(flags::UPPER_LAYER))),
             Field::FdIsLowerLayer if is_open => Some(Value::Bool(self.event.has(flags::LOWER_LAYER))),
+            _ => None,
+        }
+    }
+
+    /// The names of a call about names. As in Falco, `fd.*` has a value only where the call was given an open file, or
+    /// made one.
+    fn path_call_value<'b>(&'b self, call: &'b PathCall<'b>, field: Field) -> Option<Value<'b>> {
+        let has_file = call.fixed.file.inode != 0;
+        let two_names = !call.given2.is_empty();
+        let slash = memchr::memrchr(b'/', call.path);
+        match field {
+            Field::FsPathName if two_names => text(parameters::second_path(call)),
+            Field::FsPathNameraw if two_names => text(call.given2),
+            Field::FsPathName => text(Self::call_path(call)),
+            Field::FsPathNameraw => text(call.given),
+            Field::FsPathSource if two_names => text(if call.given.is_empty() {
+                call.text
+            } else {
+                Self::call_path(call)
+            }),
+            Field::FsPathSourceraw if two_names => text(if call.given.is_empty() {
+                call.text
+            } else {
+                call.given
+            }),
+            Field::FsPathTarget if two_names => text(parameters::second_path(call)),
+            Field::FsPathTargetraw if two_names => text(call.given2),
+            Field::FdName if has_file => text(call.path),
+            Field::FdNum if has_file => Some(Value::Int(i64::from(call.fixed.dirfd))),
+            Field::FdFilename if has_file => text(slash.map_or(call.path, |at| &call.path[at + 1..])),
+            Field::FdDirectory if has_file => text(match slash? {
+                0 => b"/",
+                at => &call.path[..at],
+            }),
+            Field::FdDev if has_file => Some(Value::Int(i64::from(call.fixed.file.device))),
+            Field::FdIno if has_file => Some(Value::Int(i64::try_from(call.fixed.file.inode).ok()?)),
             _ => None,
         }
     }

@@ -94,6 +94,10 @@ const fn is_of_what_happened(field: Field) -> bool {
             | Field::FsPathName
             | Field::FsPathNameraw
             | Field::EvtDenied
+            | Field::FsPathSource
+            | Field::FsPathSourceraw
+            | Field::FsPathTarget
+            | Field::FsPathTargetraw
             | Field::EvtTruncated
             | Field::EvtIncomplete
             | Field::PathMismatch

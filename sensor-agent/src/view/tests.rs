@@ -6,7 +6,7 @@ use sensor_rules::event::Event as _;
 
 use super::*;
 use crate::{
-    event::{Exec, Open, PlainCall, SocketCall},
+    event::{Exec, Open, PathCall, PlainCall, SocketCall},
     state::StateLimits,
 };
 

@@ -71,14 +71,14 @@ impl View<'_> {
         }
     }
 
-    fn user_name(&self, uid: u32) -> &[u8] {
+    pub(super) fn user_name(&self, uid: u32) -> &[u8] {
         if self.is_in_container() {
             return if uid == 0 { b"root" } else { UNKNOWN };
         }
         self.state.users.user_name(uid).unwrap_or(UNKNOWN)
     }
 
-    fn group_name(&self, gid: u32) -> &[u8] {
+    pub(super) fn group_name(&self, gid: u32) -> &[u8] {
         if self.is_in_container() {
             return if gid == 0 { b"root" } else { UNKNOWN };
         }

@@ -16,7 +16,7 @@ pub(super) const EVENT_NAMES: &[(&str, u8)] = &[
     ("creat", 2), ("create_module", 0), ("delete_module", 2), ("drop", 2), ("dup", 4), ("dup2", 2),
     ("dup3", 2), ("epoll_create", 2), ("epoll_create1", 2), ("epoll_ctl", 0), ("epoll_ctl_old", 0),
     ("epoll_pwait", 0), ("epoll_pwait2", 0), ("epoll_wait", 2), ("epoll_wait_old", 0), ("eventfd", 2),
-    ("eventfd2", 2), ("execve", 16), ("execveat", 2), ("exit", 0), ("exit_group", 0), ("faccessat", 0),
+    ("eventfd2", 2), ("execfailed", 0), ("execve", 16), ("execveat", 2), ("exit", 0), ("exit_group", 0), ("faccessat", 0),
     ("faccessat2", 0), ("fadvise64", 0), ("fallocate", 0), ("fanotify_init", 0), ("fanotify_mark", 0),
     ("fchdir", 2), ("fchmod", 2), ("fchmodat", 2), ("fchmodat2", 0), ("fchown", 2), ("fchownat", 2),
     ("fcntl", 2), ("fdatasync", 0), ("fgetxattr", 0), ("file_getattr", 0), ("file_setattr", 0),

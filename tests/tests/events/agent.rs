@@ -59,6 +59,22 @@ const RULES: &str = r#"
     %evt.type %evt.res %evt.rawres %evt.failed %fd.name %fd.type %fd.l4proto %fd.sockfamily %fd.filename %fd.cip
     %fd.cport %fd.sip %fd.sport %fd.lip %fd.lport %fd.rip %fd.rport %fd.connected %fd.num %proc.name
   priority: NOTICE
+- rule: name
+  desc: every field of a call about names
+  condition: >
+    proc.name startswith e2e- and evt.type in (rename, renameat2, link, symlink, unlink, mkdir, rmdir, chmod, fchmodat2,
+    truncate, mknod, mount, chroot, memfd_create, execfailed)
+  output: >
+    %evt.type %evt.res %evt.args %evt.arg.oldpath %evt.arg.newpath %evt.arg.target %evt.arg.linkpath %evt.arg.path
+    %evt.arg.name %evt.arg.mode %evt.arg.flags %evt.arg.filename %fs.path.name %fs.path.source %fs.path.target %fd.name
+    %path.unresolved
+  priority: NOTICE
+- rule: identity
+  desc: every field of a call that changes who a process is
+  condition: proc.name startswith e2e- and evt.type in (setuid, setresuid, unshare, prctl, kill, personality)
+  output: >
+    %evt.type %evt.res %evt.args %evt.arg.uid %evt.arg.euid %evt.arg.flags %evt.arg.sig %evt.arg.option %user.uid
+  priority: NOTICE
 - rule: ptrace
   desc: every field of a ptrace
   condition: evt.type = ptrace

@@ -10,6 +10,7 @@
 )]
 
 mod agent;
+mod calls;
 mod compat;
 mod container;
 mod exec;

@@ -43,6 +43,17 @@ fn samples() -> Vec<Event<'static>> {
             text: b"",
             text2: b"",
         }),
+        Body::Path(PathCall {
+            fixed: record::PathCall {
+                call: Call::Rename as u32,
+                ..record::PathCall::default()
+            },
+            path: b"/tmp/a",
+            given: b"/tmp/a",
+            path2: b"/tmp/b",
+            given2: b"b",
+            text: b"",
+        }),
         connection(2, b"", b""),
         connection(1, b"/run/docker.sock", b"/var/run/docker.sock\0"),
     ];

@@ -1,0 +1,209 @@
+//! Names of the numbers that calls are given, as Falco spells them.
+
+/// Names with their numbers, in the order in which they are printed.
+pub(super) type Table = &'static [(&'static str, u64)];
+
+/// `include/uapi/linux/fs.h`
+pub(super) const RENAME: Table = &[
+    ("RENAME_NOREPLACE", 1),
+    ("RENAME_EXCHANGE", 2),
+    ("RENAME_WHITEOUT", 4),
+];
+
+/// `include/uapi/linux/fcntl.h`
+pub(super) const AT: Table = &[
+    ("AT_SYMLINK_NOFOLLOW", 0x100),
+    ("AT_SYMLINK_FOLLOW", 0x400),
+    ("AT_EMPTY_PATH", 0x1000),
+];
+
+/// `include/uapi/linux/fcntl.h`
+pub(super) const UNLINK: Table = &[("AT_REMOVEDIR", 0x200)];
+
+/// `include/uapi/linux/sched.h`; the lowest byte of `clone` is a signal.
+pub(super) const CLONE: Table = &[
+    ("CLONE_FILES", 0x400),
+    ("CLONE_FS", 0x200),
+    ("CLONE_IO", 0x8000_0000),
+    ("CLONE_NEWIPC", 0x0800_0000),
+    ("CLONE_NEWNET", 0x4000_0000),
+    ("CLONE_NEWNS", 0x2_0000),
+    ("CLONE_NEWPID", 0x2000_0000),
+    ("CLONE_NEWUTS", 0x0400_0000),
+    ("CLONE_PARENT", 0x8000),
+    ("CLONE_PTRACE", 0x2000),
+    ("CLONE_SIGHAND", 0x800),
+    ("CLONE_THREAD", 0x1_0000),
+    ("CLONE_UNTRACED", 0x80_0000),
+    ("CLONE_VM", 0x100),
+    ("CLONE_NEWUSER", 0x1000_0000),
+    ("CLONE_VFORK", 0x4000),
+    ("CLONE_NEWCGROUP", 0x0200_0000),
+    ("CLONE_NEWTIME", 0x80),
+];
+
+/// `include/uapi/linux/mount.h`
+pub(super) const MOUNT: Table = &[
+    ("MS_RDONLY", 1),
+    ("MS_NOSUID", 2),
+    ("MS_NODEV", 4),
+    ("MS_NOEXEC", 8),
+    ("MS_SYNCHRONOUS", 16),
+    ("MS_REMOUNT", 32),
+    ("MS_MANDLOCK", 64),
+    ("MS_DIRSYNC", 128),
+    ("MS_NOATIME", 1024),
+    ("MS_NODIRATIME", 2048),
+    ("MS_BIND", 4096),
+    ("MS_MOVE", 8192),
+    ("MS_REC", 16384),
+    ("MS_SILENT", 32768),
+    ("MS_UNBINDABLE", 1 << 17),
+    ("MS_PRIVATE", 1 << 18),
+    ("MS_SLAVE", 1 << 19),
+    ("MS_SHARED", 1 << 20),
+    ("MS_RELATIME", 1 << 21),
+    ("MS_STRICTATIME", 1 << 24),
+    ("MS_LAZYTIME", 1 << 25),
+];
+
+/// `include/linux/fs.h`
+pub(super) const UMOUNT: Table = &[("FORCE", 1), ("DETACH", 2), ("EXPIRE", 4), ("NOFOLLOW", 8)];
+
+/// `include/uapi/linux/memfd.h`
+pub(super) const MEMFD: Table = &[("MFD_CLOEXEC", 1), ("MFD_ALLOW_SEALING", 2), ("MFD_HUGETLB", 4)];
+
+/// `include/uapi/linux/module.h`
+pub(super) const MODULE: Table = &[
+    ("MODULE_INIT_IGNORE_MODVERSIONS", 1),
+    ("MODULE_INIT_IGNORE_VERMAGIC", 2),
+    ("MODULE_INIT_COMPRESSED_FILE", 4),
+];
+
+/// `include/uapi/asm-generic/mman-common.h`
+pub(super) const PROT: Table = &[("PROT_READ", 1), ("PROT_WRITE", 2), ("PROT_EXEC", 4)];
+
+/// `include/uapi/linux/prctl.h`
+pub(super) const PRCTL: Table = &[
+    ("PR_SET_PDEATHSIG", 1),
+    ("PR_GET_DUMPABLE", 3),
+    ("PR_SET_DUMPABLE", 4),
+    ("PR_SET_KEEPCAPS", 8),
+    ("PR_SET_NAME", 15),
+    ("PR_GET_NAME", 16),
+    ("PR_SET_SECCOMP", 22),
+    ("PR_CAPBSET_READ", 23),
+    ("PR_CAPBSET_DROP", 24),
+    ("PR_SET_SECUREBITS", 28),
+    ("PR_SET_MM", 35),
+    ("PR_SET_CHILD_SUBREAPER", 36),
+    ("PR_SET_NO_NEW_PRIVS", 38),
+    ("PR_CAP_AMBIENT", 47),
+    ("PR_SET_PTRACER", 0x5961_6d61),
+];
+
+/// `enum bpf_cmd` (`include/uapi/linux/bpf.h`)
+pub(super) const BPF: Table = &[
+    ("BPF_MAP_CREATE", 0),
+    ("BPF_MAP_LOOKUP_ELEM", 1),
+    ("BPF_MAP_UPDATE_ELEM", 2),
+    ("BPF_MAP_DELETE_ELEM", 3),
+    ("BPF_MAP_GET_NEXT_KEY", 4),
+    ("BPF_PROG_LOAD", 5),
+    ("BPF_OBJ_PIN", 6),
+    ("BPF_OBJ_GET", 7),
+    ("BPF_PROG_ATTACH", 8),
+    ("BPF_PROG_DETACH", 9),
+    ("BPF_PROG_TEST_RUN", 10),
+    ("BPF_PROG_GET_NEXT_ID", 11),
+    ("BPF_MAP_GET_NEXT_ID", 12),
+    ("BPF_PROG_GET_FD_BY_ID", 13),
+    ("BPF_MAP_GET_FD_BY_ID", 14),
+    ("BPF_OBJ_GET_INFO_BY_FD", 15),
+    ("BPF_PROG_QUERY", 16),
+    ("BPF_RAW_TRACEPOINT_OPEN", 17),
+    ("BPF_BTF_LOAD", 18),
+    ("BPF_LINK_CREATE", 28),
+    ("BPF_LINK_UPDATE", 29),
+    ("BPF_LINK_DETACH", 34),
+];
+
+/// `include/uapi/asm-generic/signal.h`
+pub(super) const SIGNAL: Table = &[
+    ("SIGHUP", 1),
+    ("SIGINT", 2),
+    ("SIGQUIT", 3),
+    ("SIGILL", 4),
+    ("SIGTRAP", 5),
+    ("SIGABRT", 6),
+    ("SIGBUS", 7),
+    ("SIGFPE", 8),
+    ("SIGKILL", 9),
+    ("SIGUSR1", 10),
+    ("SIGSEGV", 11),
+    ("SIGUSR2", 12),
+    ("SIGPIPE", 13),
+    ("SIGALRM", 14),
+    ("SIGTERM", 15),
+    ("SIGSTKFLT", 16),
+    ("SIGCHLD", 17),
+    ("SIGCONT", 18),
+    ("SIGSTOP", 19),
+    ("SIGTSTP", 20),
+    ("SIGTTIN", 21),
+    ("SIGTTOU", 22),
+];
+
+/// Permissions of a file (`include/uapi/linux/stat.h`).
+const MODE: Table = &[
+    ("S_IXOTH", 0o1),
+    ("S_IWOTH", 0o2),
+    ("S_IROTH", 0o4),
+    ("S_IXGRP", 0o10),
+    ("S_IWGRP", 0o20),
+    ("S_IRGRP", 0o40),
+    ("S_IXUSR", 0o100),
+    ("S_IWUSR", 0o200),
+    ("S_IRUSR", 0o400),
+    ("S_ISVTX", 0o1000),
+    ("S_ISGID", 0o2000),
+    ("S_ISUID", 0o4000),
+];
+
+/// `S_IFMT` and the types that `mknod` makes.
+const TYPE_MASK: u64 = 0o170_000;
+const TYPES: Table = &[
+    ("S_IFREG", 0o100_000),
+    ("S_IFBLK", 0o060_000),
+    ("S_IFCHR", 0o020_000),
+    ("S_IFIFO", 0o010_000),
+    ("S_IFSOCK", 0o140_000),
+];
+
+/// Writes the names of the bits that are set, joined by `|`; `0` when none has a name.
+pub(super) fn flags(table: Table, bits: u64, buf: &mut Vec<u8>) {
+    push(table, |known| bits & known == known, buf);
+    if buf.is_empty() {
+        buf.push(b'0');
+    }
+}
+
+/// Writes a file's permissions and, where it has one, its type.
+pub(super) fn mode(bits: u64, buf: &mut Vec<u8>) {
+    push(MODE, |known| bits & known == known, buf);
+    push(TYPES, |known| bits & TYPE_MASK == known, buf);
+    if buf.is_empty() {
+        buf.push(b'0');
+    }
+}
+
+fn push(table: Table, is_set: impl Fn(u64) -> bool, buf: &mut Vec<u8>) {
+    for (name, known) in table {
+        if is_set(*known) {
+            if !buf.is_empty() {
+                buf.push(b'|');
+            }
+            buf.extend_from_slice(name.as_bytes());
+        }
+    }
+}
