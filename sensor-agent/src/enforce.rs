@@ -224,7 +224,8 @@ fn atom(check: &Check) -> Result<Vec<Way>, Refusal> {
         .iter()
         .map(|literal| std::str::from_utf8(&literal.bytes).unwrap_or_default());
     let name = field.name.as_str();
-    if !is_equality && !(check.op.is_order() && matches!(name, "fd.sport" | "fd.rport")) {
+    let is_range = check.op.is_order() && matches!(name, "fd.sport" | "fd.rport");
+    if !is_equality && !is_range {
         return Err(no(
             "only =, in and, for ports, <, <=, >, >= are decided in the kernel",
         ));

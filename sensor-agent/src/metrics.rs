@@ -352,8 +352,8 @@ impl Metrics {
             detections,
             responses,
             sinks,
-            kubernetes,
             enforcement,
+            kubernetes,
             live,
         })
     }

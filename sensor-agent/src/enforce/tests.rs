@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
+use sensor_rules::parse::{ParseOptions, parse_condition};
+
 use super::*;
 
 fn prepared(condition: &str) -> Result<Vec<DenyTest>, EnforceError> {
-    let condition = Arc::new(sensor_rules::parse::parse_condition(condition, &Default::default()).unwrap());
+    let condition = Arc::new(parse_condition(condition, &ParseOptions::default()).unwrap());
     prepare("r", "deny", &condition, 0, 0).map(|rule| rule.tests)
 }
 

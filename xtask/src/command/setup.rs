@@ -27,6 +27,7 @@ use self::apt::Package;
 ///
 /// Root (or sudo) is needed only when a package is missing. What is there is not installed again.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the command's flags")]
 pub(super) struct Setup {
     /// Also what `cargo xtask demo` needs: runc and busybox, for a real container
     #[arg(long)]

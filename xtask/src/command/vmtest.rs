@@ -200,19 +200,15 @@ impl Row {
     }
 
     fn line(&self) -> String {
-        format!(
-            "{}: {}, fields {}, hooks {}, tests: {}, {} skipped{}",
-            self.release,
-            self.doctor,
-            self.fields,
-            self.hooks,
-            self.tests,
-            self.skipped,
-            self.failed
-                .iter()
-                .map(|name| format!("\n  FAILED {name}"))
-                .collect::<String>()
-        )
+        let mut line = format!(
+            "{}: {}, fields {}, hooks {}, tests: {}, {} skipped",
+            self.release, self.doctor, self.fields, self.hooks, self.tests, self.skipped,
+        );
+        for name in &self.failed {
+            line.push_str("\n  FAILED ");
+            line.push_str(name);
+        }
+        line
     }
 }
 
