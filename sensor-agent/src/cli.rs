@@ -127,6 +127,11 @@ pub(crate) fn say(line: &dyn std::fmt::Display) {
     let _nobody_reads = writeln!(io::stderr().lock(), "{line}");
 }
 
+/// Text of others without control characters, which could steer a terminal; line breaks stay.
+pub(crate) fn clean(text: &str) -> String {
+    text.replace(|char: char| char.is_control() && char != '\n', "\u{fffd}")
+}
+
 /// Whether output may be coloured: on a terminal, unless the user has set `NO_COLOR`.
 pub(crate) fn may_colour(terminal: &impl io::IsTerminal) -> bool {
     terminal.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

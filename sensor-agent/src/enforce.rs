@@ -13,7 +13,7 @@ use sensor_common::enforce::{DENY_RULES_MAX, DENY_TESTS_MAX, DenyTest};
 use sensor_rules::ast::{Check, Expr, Literal, Op, Operand, Right};
 
 /// A rule that denies.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DenyRule {
     /// Its name.
     pub name: String,

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
-use sensor_proto::v1::{self, Detection, Gap, HookRun};
+use sensor_proto::v1::{self, Detection, Gap, HookRun, RulesReload};
 
 use crate::metrics::{SubscriberKind, SubscriberMetrics};
 pub use filter::CompiledFilter;
@@ -40,6 +40,8 @@ pub enum Item {
         /// The detection that it answers; who gets that gets the run.
         answers: Arc<Detection>,
     },
+    /// The rules were read anew.
+    RulesReload(Arc<RulesReload>),
 }
 
 /// The bounds of a [`Hub`].

@@ -6,6 +6,7 @@
 //! the scrape, so that there is one truth of each number.
 
 mod collect;
+mod rules;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
@@ -19,6 +20,7 @@ use prometheus_client::registry::Registry;
 use sensor_proto::v1::{KindCounters, Priority};
 
 use crate::hub::Hub;
+pub use rules::RuleMetrics;
 
 /// The type of what [`Metrics::render`] returns, for HTTP.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -90,6 +92,15 @@ struct DetectionLabels {
     priority: &'static str,
 }
 
+impl DetectionLabels {
+    fn new(rule: &str, priority: Priority) -> Self {
+        Self {
+            rule: rule.to_owned(),
+            priority: crate::sink::priority_name(priority),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HookRunLabels {
     hook: String,
@@ -131,11 +142,13 @@ impl DetectionMetrics {
     /// addition; this also shows rules at 0 that have not matched yet.
     #[must_use]
     pub fn of_rule(&self, rule: &str, priority: Priority) -> Counter {
-        let labels = DetectionLabels {
-            rule: rule.to_owned(),
-            priority: crate::sink::priority_name(priority),
-        };
-        self.by_rule.get_or_create_owned(&labels)
+        self.by_rule
+            .get_or_create_owned(&DetectionLabels::new(rule, priority))
+    }
+
+    /// Forgets the counter of a rule that is no more: else names of rules would pile up over reloads.
+    pub fn forget(&self, rule: &str, priority: Priority) {
+        self.by_rule.remove(&DetectionLabels::new(rule, priority));
     }
 }
 
@@ -292,6 +305,8 @@ pub struct Metrics {
     pub enforcement: EnforcementMetrics,
     /// For the Kubernetes watch.
     pub kubernetes: KubernetesMetrics,
+    /// For who reads the rules.
+    pub rules: RuleMetrics,
     live: Arc<collect::Live>,
 }
 
@@ -305,6 +320,7 @@ impl Metrics {
         let sinks = SinkMetrics::default();
         let kubernetes = KubernetesMetrics::default();
         let enforcement = EnforcementMetrics::default();
+        let rules = RuleMetrics::default();
         for kind in SubscriberKind::ALL {
             subscribers.delivered(kind, 0);
             subscribers
@@ -323,6 +339,7 @@ impl Metrics {
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
         registry.register("detections", "Detections by rule", detections.by_rule.clone());
+        rules.register(&mut registry);
         registry.register(
             "subscriber_items_delivered",
             "Items that subscribers have read from their queues",
@@ -354,6 +371,7 @@ impl Metrics {
             sinks,
             enforcement,
             kubernetes,
+            rules,
             live,
         })
     }

@@ -81,6 +81,16 @@ pub struct Parts {
     pub hold_ns: u64,
 }
 
+/// What changes when rules do.
+pub struct Matching {
+    /// The rules.
+    pub rules: Arc<RuleSet>,
+    /// Where counts of detections go: one a rule, in the rules' order.
+    pub counters: Vec<Counter>,
+    /// Room for evaluation; what it remembers is of these rules.
+    pub scratch: Scratch,
+}
+
 impl Pipeline {
     /// A pipeline that has seen nothing.
     #[must_use]
@@ -101,6 +111,17 @@ impl Pipeline {
             reported: HashMap::new(),
             worker: parts.worker,
             hold: Hold::new(parts.hold_ns),
+        }
+    }
+
+    /// Matches by other rules from the next record on. Returns what is no longer needed, to be dropped where it holds
+    /// up nothing.
+    pub fn swap_rules(&mut self, new: Matching) -> Matching {
+        self.hold.rules_changed();
+        Matching {
+            rules: std::mem::replace(&mut self.rules, new.rules),
+            counters: std::mem::replace(&mut self.rule_counters, new.counters),
+            scratch: std::mem::replace(&mut self.scratch, new.scratch),
         }
     }
 

@@ -7,6 +7,8 @@ mod agent;
 mod answer;
 mod enforcer;
 mod reader;
+mod reload;
+mod watch;
 
 use sensor_rules::diagnostic::Style;
 
@@ -56,7 +58,7 @@ impl RunError {
 #[must_use]
 pub fn run(args: &RunArgs) -> Exit {
     let start_ns = clock::boot_ns();
-    match prepare(args).and_then(|prepared| start(prepared, start_ns)) {
+    match prepare(args).and_then(|prepared| start(args, prepared, start_ns)) {
         Ok(()) => Exit::Done,
         Err(error) => crate::cli::fail(error.exit(), &error),
     }
@@ -66,6 +68,8 @@ pub fn run(args: &RunArgs) -> Exit {
 struct Prepared {
     config: Config,
     rules: Rules,
+    /// Of what the rules were read from.
+    digest: Option<[u8; 32]>,
 }
 
 /// Reads configuration and rules: what is wrong with them is said before the kernel is asked for anything.
@@ -80,6 +84,7 @@ fn prepare(args: &RunArgs) -> Result<Prepared, RunError> {
     } else {
         Style::Plain
     };
+    let digest = reload::digest(&loaded.config);
     let rules = rules::load(&loaded.config.rules, style)?;
     for warning in &rules.warnings {
         crate::cli::say(warning);
@@ -92,16 +97,17 @@ fn prepare(args: &RunArgs) -> Result<Prepared, RunError> {
     Ok(Prepared {
         config: loaded.config,
         rules,
+        digest,
     })
 }
 
-fn start(prepared: Prepared, start_ns: u64) -> Result<(), RunError> {
+fn start(args: &RunArgs, prepared: Prepared, start_ns: u64) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(anyhow::Error::from)?;
-    runtime.block_on(agent::run(prepared, start_ns))
+    runtime.block_on(agent::run(args, prepared, start_ns))
 }
 
 /// Process id as the kernel counts, which is what records carry.

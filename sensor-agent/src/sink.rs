@@ -12,7 +12,7 @@ mod text;
 mod time;
 pub mod writer;
 
-use sensor_proto::v1::{Detection, Gap, HookRun};
+use sensor_proto::v1::{Detection, Gap, HookRun, RulesReload};
 
 use crate::hub::Item;
 pub use names::{mode_name, outcome_name, parse_priority, priority_name};
@@ -40,6 +40,8 @@ pub enum Line<'a> {
     Gap(&'a Gap),
     /// The responder ran a hook.
     HookRun(&'a HookRun),
+    /// The rules were read anew.
+    RulesReload(&'a RulesReload),
 }
 
 impl<'a> From<&'a Item> for Line<'a> {
@@ -48,6 +50,7 @@ impl<'a> From<&'a Item> for Line<'a> {
             Item::Detection(detection) => Self::Detection(detection),
             Item::Gap(gap) => Self::Gap(gap),
             Item::HookRun { run, .. } => Self::HookRun(run),
+            Item::RulesReload(reload) => Self::RulesReload(reload),
         }
     }
 }

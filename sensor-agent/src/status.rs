@@ -1,8 +1,10 @@
 //! What `Agent.Status` and the metrics show of the pipeline and the kernel side.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+mod rules;
 
-use prometheus_client::metrics::counter::Counter;
+use std::{collections::BTreeMap, sync::Arc};
+
+use arc_swap::ArcSwap;
 use sensor_common::{
     counters::KindCounters,
     kind::{Kind, Ring},
@@ -17,6 +19,7 @@ use crate::{
     serve::StatusSource,
     stats::Stats,
 };
+pub use rules::LiveRules;
 
 /// Everything that is asked for the agent's state.
 pub struct Live {
@@ -24,8 +27,8 @@ pub struct Live {
     pub stats: Arc<Stats>,
     /// What the kernel counts.
     pub counters: Arc<Counters>,
-    /// What is attached.
-    pub hooks: Vec<HookStatus>,
+    /// What is attached; replaced when rules need other hooks.
+    pub hooks: ArcSwap<Vec<HookStatus>>,
     /// What does not work here.
     pub degraded: Vec<String>,
     /// Whether pods are followed, where they are to be.
@@ -34,12 +37,8 @@ pub struct Live {
     pub hostname: Arc<str>,
     /// When the agent started, in nanoseconds since 1970.
     pub start_epoch_ns: u64,
-    /// Rule files.
-    pub rule_files: Vec<PathBuf>,
-    /// The enabled rules and the counts of their detections.
-    pub rules: Vec<(String, Counter)>,
-    /// Rules that are defined, enabled or not.
-    pub rules_defined: usize,
+    /// The rules in use.
+    pub rules: ArcSwap<LiveRules>,
     /// Bounds of the tables of processes and cgroups.
     pub tables_max: (u64, u64),
 }
@@ -89,18 +88,11 @@ impl Live {
         }));
         found
     }
-
-    fn matches(&self) -> BTreeMap<String, u64> {
-        let counts = self
-            .rules
-            .iter()
-            .map(|(rule, counter)| (rule.clone(), counter.get()));
-        counts.filter(|(_, count)| *count > 0).collect()
-    }
 }
 
 impl StatusSource for Live {
     fn status(&self) -> v1::StatusResponse {
+        let rules = self.rules.load();
         v1::StatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hostname: self.hostname.to_string(),
@@ -108,6 +100,7 @@ impl StatusSource for Live {
             start_to_first_event_ns: self.stats.first_event_ns.get(),
             hooks: self
                 .hooks
+                .load()
                 .iter()
                 .map(|hook| v1::Hook {
                     name: hook.name.clone(),
@@ -118,16 +111,7 @@ impl StatusSource for Live {
                 .collect(),
             kinds: self.kinds(),
             cgroups: self.cgroups(),
-            rules: Some(v1::Rules {
-                loaded: u32::try_from(self.rules_defined).unwrap_or(u32::MAX),
-                enabled: u32::try_from(self.rules.len()).unwrap_or(u32::MAX),
-                files: self
-                    .rule_files
-                    .iter()
-                    .map(|file| file.display().to_string())
-                    .collect(),
-                matches: self.matches(),
-            }),
+            rules: Some(rules.status()),
             state: Some(v1::State {
                 processes: self.stats.processes.get(),
                 containers: self.stats.containers.get(),
@@ -143,6 +127,7 @@ impl StatusSource for Live {
                         .iter()
                         .filter_map(|kubernetes| kubernetes.degraded()),
                 )
+                .chain(rules.refusal())
                 .collect(),
         }
     }

@@ -116,7 +116,7 @@ fn follow(
                 run = Some(done);
             }
             Item::Gap(gap) => show.gap(&gap),
-            Item::Detection(_) | Item::HookRun(_) => {}
+            Item::Detection(_) | Item::HookRun(_) | Item::RulesReload(_) => {}
         }
     }
     Ok((after, run))

@@ -37,6 +37,7 @@ Examples:
 
 Signals:
   SIGTERM, SIGINT  stop: detach, hand out what was detected, exit with 0
+  SIGHUP           read the rules anew; with errors in them the former ones stay in use
   SIGUSR1          open output files anew, for log rotation
 
 Exit codes:

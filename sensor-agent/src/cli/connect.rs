@@ -94,17 +94,23 @@ impl ConnectArgs {
             })
     }
 
-    fn endpoint(&self) -> Result<Endpoint, ConnectError> {
-        let malformed = |_| ConnectError::Address(self.address.clone());
+    /// The socket's path, where the address is one.
+    pub(super) fn socket(&self) -> Option<&Path> {
         let path = self
             .address
             .strip_prefix("unix://")
-            .or_else(|| self.address.strip_prefix("unix:"));
-        if let Some(path) = path.or_else(|| self.address.starts_with(['/', '.']).then_some(&*self.address)) {
+            .or_else(|| self.address.strip_prefix("unix:"))
+            .or_else(|| self.address.starts_with(['/', '.']).then_some(&*self.address))?;
+        Some(Path::new(path))
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, ConnectError> {
+        let malformed = |_| ConnectError::Address(self.address.clone());
+        if let Some(path) = self.socket() {
             if self.ca.is_some() {
                 return Err(ConnectError::TlsOverUnix);
             }
-            return Endpoint::from_shared(format!("unix:{path}")).map_err(malformed);
+            return Endpoint::from_shared(format!("unix:{}", path.display())).map_err(malformed);
         }
         if !self.address.contains(':') {
             return Err(ConnectError::Address(self.address.clone()));

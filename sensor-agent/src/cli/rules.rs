@@ -1,11 +1,12 @@
 //! `sensor rules`: checks rule files, shows what they say, and tries them.
 //!
-//! Nothing here needs the kernel or a running sensor, so that it all works in an editor and in CI.
+//! But for `reload`, nothing here needs the kernel or a running sensor, so that it all works in an editor and in CI.
 
 mod check;
 mod explain;
 mod fmt;
 mod list;
+mod reload;
 mod show;
 mod test;
 
@@ -17,7 +18,7 @@ use sensor_rules::{
     load::{LoadOptions, Loaded, RuleInfo},
 };
 
-use super::{Exit, args::ConfigArgs, colour_errors, config::fail_to_load, fail, print, say};
+use super::{Exit, args::ConfigArgs, clean, colour_errors, config::fail_to_load, fail, print, say};
 use crate::{config::RulesConfig, rules};
 
 /// Arguments of `sensor rules`.
@@ -41,6 +42,8 @@ enum RulesCommand {
     Test(test::TestArgs),
     /// Lay out conditions and blanks, and nothing else
     Fmt(fmt::FmtArgs),
+    /// Let a running sensor read its rules anew
+    Reload(reload::ReloadArgs),
     /// Print the JSON schema of rule files, for editors
     Schema,
 }
@@ -74,6 +77,7 @@ pub(super) fn run(args: &RulesArgs) -> Exit {
         RulesCommand::Explain(args) => explain::run(args),
         RulesCommand::Test(args) => test::run(args),
         RulesCommand::Fmt(args) => fmt::run(args),
+        RulesCommand::Reload(args) => reload::run(args),
         RulesCommand::Schema => Ok(print_json(&sensor_rules::schema::rule_file())),
     };
     done.unwrap_or_else(|exit| exit)
@@ -189,11 +193,6 @@ fn event_names(rule: &RuleInfo) -> Option<Vec<&'static str>> {
 fn count(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
-}
-
-/// Text from a rule file without control characters, which could steer a terminal; line breaks stay.
-fn clean(text: &str) -> String {
-    text.replace(|char: char| char.is_control() && char != '\n', "\u{fffd}")
 }
 
 fn print_json(value: &serde_json::Value) -> Exit {

@@ -85,7 +85,7 @@ fn table(status: &StatusResponse) -> String {
     let state = status.state.unwrap_or_default();
     let _infallible = writeln!(
         text,
-        "sensor {} on {}\nfirst event {} ms after the start\n{} rules ({} enabled) from {} files\n\
+        "sensor {} on {}\nfirst event {} ms after the start\n{} rules ({} enabled) from {} files, generation {}\n\
          {} processes, {} containers, {} KiB resident",
         status.version,
         status.hostname,
@@ -93,6 +93,7 @@ fn table(status: &StatusResponse) -> String {
         rules.loaded,
         rules.enabled,
         rules.files.len(),
+        rules.generation,
         state.processes,
         state.containers,
         state.resident_bytes / 1024,
@@ -229,6 +230,8 @@ fn as_json(status: &StatusResponse) -> serde_json::Value {
         })).collect::<Vec<_>>(),
         "rules": status.rules.as_ref().map(|rules| json!({
             "loaded": rules.loaded, "enabled": rules.enabled, "files": rules.files, "matches": rules.matches,
+            "generation": rules.generation, "loaded_at": rules.loaded_at.as_ref().map(time),
+            "reloads_failed": rules.reloads_failed, "error": rules.error,
         })),
         "state": status.state.as_ref().map(|state| json!({
             "processes": state.processes, "containers": state.containers,

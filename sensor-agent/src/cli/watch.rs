@@ -173,6 +173,7 @@ impl<'a, W: Write> Watch<'a, W> {
                 Some(subscribe_response::Item::Detection(detection)) => Line::Detection(detection),
                 Some(subscribe_response::Item::Gap(gap)) => Line::Gap(gap),
                 Some(subscribe_response::Item::HookRun(run)) => Line::HookRun(run),
+                Some(subscribe_response::Item::RulesReload(reload)) => Line::RulesReload(reload),
                 // A newer sensor's; those who want to know of them have a newer client.
                 None => continue,
             };

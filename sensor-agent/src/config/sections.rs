@@ -81,6 +81,8 @@ pub struct RulesConfig {
     pub priority: Priority,
     /// How many rules may report one event.
     pub matching: Matching,
+    /// Whether changes of the files are noticed.
+    pub watch: bool,
 }
 
 impl Default for RulesConfig {
@@ -91,6 +93,7 @@ impl Default for RulesConfig {
             enable: Vec::new(),
             priority: Priority::Debug,
             matching: Matching::All,
+            watch: true,
         }
     }
 }

@@ -136,6 +136,8 @@ impl CompiledFilter {
             Item::Detection(detection) => self.passes_detection(detection),
             Item::HookRun { answers, .. } => self.passes_detection(answers),
             Item::Gap(gap) => self.passes_gap(gap),
+            // Which rules are in use concerns everyone.
+            Item::RulesReload(_) => true,
         }
     }
 

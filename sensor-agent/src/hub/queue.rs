@@ -16,13 +16,14 @@ use super::Item;
 /// The cause in the gaps that are made here.
 const CAUSE: &str = "subscriber_full";
 /// What can be missing, as the gap's `kind` names it; see [`kind_index`].
-const KINDS: [&str; 3] = ["detection", "gap", "hook_run"];
+const KINDS: [&str; 4] = ["detection", "gap", "hook_run", "rules_reload"];
 
 fn kind_index(item: &Item) -> usize {
     match item {
         Item::Detection(_) => 0,
         Item::Gap(_) => 1,
         Item::HookRun { .. } => 2,
+        Item::RulesReload(_) => 3,
     }
 }
 

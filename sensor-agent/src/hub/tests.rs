@@ -38,6 +38,7 @@ fn show(item: &Item) -> String {
         Item::Detection(detection) => detection.id.clone(),
         Item::Gap(gap) => format!("{}:{}:{}", gap.cause, gap.kind, gap.count),
         Item::HookRun { run, .. } => format!("run:{}", run.id),
+        Item::RulesReload(_) => unreachable!("none was published"),
     }
 }
 
@@ -176,7 +177,7 @@ fn a_thread_can_read_too_and_order_and_count_hold_under_load() {
                         seen += 1;
                     }
                     Item::Gap(gap) => missed += usize::try_from(gap.count).unwrap(),
-                    Item::HookRun { .. } => unreachable!("none was published"),
+                    Item::HookRun { .. } | Item::RulesReload(_) => unreachable!("none was published"),
                 }
             }
         }

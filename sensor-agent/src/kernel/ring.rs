@@ -72,16 +72,18 @@ pub trait Sink {
     fn tick(&mut self);
     /// Time that was spent on records.
     fn busy(&mut self, time: Duration);
+    /// Between two records, at least once a batch and after each [`Control::wake`].
+    fn between(&mut self);
 }
 
-/// Ends a reader from another thread.
+/// Wakes or ends a reader from another thread.
 #[derive(Clone, Debug)]
-pub struct Stop {
+pub struct Control {
     stopping: Arc<AtomicBool>,
     wake: Arc<OwnedFd>,
 }
 
-impl Stop {
+impl Control {
     /// Makes one.
     pub fn new() -> Result<Self, rustix::io::Errno> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
@@ -94,22 +96,34 @@ impl Stop {
     /// Lets the reader end once all rings are empty.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Lets the reader call [`Sink::between`] soon, though no record may come.
+    pub fn wake(&self) {
         // A full counter has woken the reader already.
         let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
     }
+
+    /// Forgets calls of [`wake`](Self::wake) so far; what they were made for is looked at afterwards.
+    fn awake(&self) {
+        // Nothing to read means that nobody has called.
+        let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
+    }
 }
 
-/// Reads until [`Stop::stop`], and then until the rings are empty.
+/// Reads until [`Control::stop`], and then until the rings are empty.
 pub fn read(
     rings: &mut Rings,
     asleep: &mut Asleep,
-    stop: &Stop,
+    control: &Control,
     sink: &mut impl Sink,
 ) -> Result<(), ReadError> {
     let mut last_tick = Instant::now();
     let mut may_sleep = false;
     loop {
-        let stopping = stop.stopping.load(Ordering::Acquire);
+        let stopping = control.stopping.load(Ordering::Acquire);
+        sink.between();
         let begin = Instant::now();
         let count = drain(rings, sink);
         if count > 0 {
@@ -133,10 +147,11 @@ pub fn read(
                         rings.lifecycle.as_fd(),
                         rings.critical.as_fd(),
                         rings.activity.as_fd(),
-                        stop.wake.as_fd(),
+                        control.wake.as_fd(),
                     ],
                     time,
                 )?;
+                control.awake();
                 may_sleep = false;
                 continue;
             }

@@ -47,7 +47,7 @@ pub(super) struct Hold {
     told: Vec<Told>,
     /// Records that had to be matched without facts: the time was over, or there was no room.
     pub(super) unready: u64,
-    /// Detections that were not completed, because too many waited for it.
+    /// Detections that were not completed, because too many waited for it or the rules changed.
     pub(super) not_completed: u64,
 }
 
@@ -62,6 +62,12 @@ impl Hold {
             unready: 0,
             not_completed: 0,
         }
+    }
+
+    /// Other rules are in use: detections of the former ones cannot be told again.
+    pub(super) fn rules_changed(&mut self) {
+        let detections: usize = self.told.drain(..).map(|told| told.detections.len()).sum();
+        self.not_completed += detections as u64;
     }
 
     /// Facts of a container have been asked for.

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 use sensor_common::syscall::Call;
 use sensor_rules::engine::RuleSet;
@@ -13,8 +14,11 @@ use super::{
     enforcer::Enforcer,
     own_tgid,
     reader::Reader,
+    reload::{self, Reloader, Trigger},
+    watch::MaybeWatch,
 };
 use crate::{
+    cli::args::RunArgs,
     clock::{self, Clock},
     config::Config,
     detection,
@@ -35,7 +39,7 @@ use crate::{
     },
     state::{State, StateLimits, seed, workload::feed},
     stats::Stats,
-    status::Live,
+    status::{Live, LiveRules},
     view::{Context, EventTypes},
 };
 
@@ -46,7 +50,7 @@ const FLUSH: Duration = Duration::from_secs(5);
 const HOOKS: Duration = Duration::from_secs(5);
 
 /// Runs until a signal says stop.
-pub(super) async fn run(prepared: Prepared, start_ns: u64) -> Result<(), RunError> {
+pub(super) async fn run(args: &RunArgs, prepared: Prepared, start_ns: u64) -> Result<(), RunError> {
     let mut signals = Signals::listen()?;
     let types = EventTypes::new().map_err(anyhow::Error::from)?;
     let (mut probes, readers) = Probes::load(&load_options(&prepared.config)?)?;
@@ -88,12 +92,19 @@ pub(super) async fn run(prepared: Prepared, start_ns: u64) -> Result<(), RunErro
         hostname,
         start_ns,
     };
-    let (server, mut reader, kubernetes) =
-        watch(prepared, outputs.as_ref(), &probes, readers, state, context).await?;
+    let watched = Watched::start(prepared, args, &outputs, &probes, readers, state, context).await?;
+    let Watched {
+        server,
+        mut reader,
+        mut reloader,
+        kubernetes,
+    } = watched;
     server.set_ready(true).await;
     tracing::info!(start_ms = (clock::boot_ns() - start_ns) / 1_000_000, "ready");
 
-    signals.wait(&mut reader, &outputs.sinks).await;
+    signals
+        .wait(&mut reader, &outputs.sinks, &mut reloader, &mut probes)
+        .await;
     tracing::info!("stopping");
     // Before the end of calls is no longer told: nothing is denied that nobody hears of.
     if let Some(enforcer) = enforcer {
@@ -148,11 +159,6 @@ impl Outputs {
         })
     }
 
-    /// What the pipeline and the server need of the outputs.
-    fn as_ref(&self) -> (&Arc<Metrics>, &Arc<Hub>) {
-        (&self.metrics, &self.hub)
-    }
-
     /// Hands out what is left: hooks first, since what they do is told on the stream.
     async fn finish(self, server: Server) {
         self.answering.stop(HOOKS).await;
@@ -167,70 +173,111 @@ impl Outputs {
     }
 }
 
-/// Starts the server and the reader: from here on events are matched.
-async fn watch(
-    prepared: Prepared,
-    (metrics, hub): (&Arc<Metrics>, &Arc<Hub>),
-    probes: &Probes,
-    readers: Readers,
-    known: State,
-    context: Context,
-) -> Result<(Server, Reader, Option<Kubernetes>), RunError> {
-    let Prepared { config, rules } = prepared;
-    let limits = state_limits(&config);
-    let (facts, told) = feed::channel();
-    let worker = Worker::start(facts.clone()).map_err(anyhow::Error::from)?;
-    let kubernetes = kubernetes::start(
-        &config.kubernetes,
-        &context.hostname,
-        limits.cgroups_max,
-        facts,
-        &metrics.kubernetes,
-    )?;
-    let stats = Arc::new(Stats::default());
-    let counters = Arc::new(readers.counters);
-    let rule_counters = rule_counters(&rules.set, metrics);
-    let names = rules.set.rules().iter().map(|rule| rule.name.to_string());
-    let live = Arc::new(Live {
-        stats: Arc::clone(&stats),
-        counters: Arc::clone(&counters),
-        hooks: probes.hooks(),
-        kubernetes: kubernetes
-            .as_ref()
-            .map(|kubernetes| Arc::clone(&kubernetes.health)),
-        degraded: probes.missing_fields().iter().map(lacks).collect(),
-        hostname: Arc::clone(&context.hostname),
-        start_epoch_ns: context.clock.epoch_ns(context.start_ns),
-        rule_files: rules.files,
-        rules: names.zip(rule_counters.iter().cloned()).collect(),
-        rules_defined: rules.defined,
-        tables_max: (limits.processes_max as u64, limits.cgroups_max as u64),
-    });
-    metrics.set_live_source(Arc::clone(&live) as _);
-    let parts = serve::Parts {
-        hub: Arc::clone(hub),
-        status: live,
-        metrics: Arc::clone(metrics),
-    };
-    let server = Server::start(&config.grpc, &config.metrics, parts).await?;
-    let pipeline = Pipeline::new(pipeline::Parts {
-        state: known,
-        rules: Arc::new(rules.set),
-        context,
-        hub: Arc::clone(hub),
-        stats: Arc::clone(&stats),
-        rule_counters,
-        counters,
-        facts: told,
-        worker,
-        hold_ns: u64::from(config.state.facts_wait_ms) * 1_000_000,
-    });
-    let reader = Reader::start(readers.rings, readers.asleep, pipeline, stats)?;
-    Ok((server, reader, kubernetes))
+/// What runs once events are matched.
+struct Watched {
+    server: Server,
+    reader: Reader,
+    reloader: Reloader,
+    kubernetes: Option<Kubernetes>,
+}
+
+impl Watched {
+    /// Starts the server and the reader: from here on events are matched.
+    async fn start(
+        prepared: Prepared,
+        args: &RunArgs,
+        outputs: &Outputs,
+        probes: &Probes,
+        readers: Readers,
+        known: State,
+        context: Context,
+    ) -> Result<Self, RunError> {
+        let Prepared {
+            config,
+            rules,
+            digest,
+        } = prepared;
+        let Outputs { metrics, hub, .. } = outputs;
+        let limits = state_limits(&config);
+        let (facts, told) = feed::channel();
+        let worker = Worker::start(facts.clone()).map_err(anyhow::Error::from)?;
+        let kubernetes = kubernetes::start(
+            &config.kubernetes,
+            &context.hostname,
+            limits.cgroups_max,
+            facts,
+            &metrics.kubernetes,
+        )?;
+        let stats = Arc::new(Stats::default());
+        let counters = Arc::new(readers.counters);
+        let rule_counters = rule_counters(&rules.set, metrics);
+        let in_use = Arc::new(rules.set);
+        let live_rules = LiveRules {
+            files: rules.files,
+            rules: reload::live_rules(&in_use, &rule_counters),
+            defined: rules.defined,
+            generation: 1,
+            since_epoch_ns: context.clock.epoch_ns(clock::boot_ns()),
+            ..LiveRules::default()
+        };
+        metrics.rules.in_use(live_rules.enabled().into(), 1);
+        let live = Arc::new(Live {
+            stats: Arc::clone(&stats),
+            counters: Arc::clone(&counters),
+            hooks: ArcSwap::from_pointee(probes.hooks()),
+            kubernetes: kubernetes
+                .as_ref()
+                .map(|kubernetes| Arc::clone(&kubernetes.health)),
+            degraded: probes.missing_fields().iter().map(lacks).collect(),
+            hostname: Arc::clone(&context.hostname),
+            start_epoch_ns: context.clock.epoch_ns(context.start_ns),
+            rules: ArcSwap::from_pointee(live_rules),
+            tables_max: (limits.processes_max as u64, limits.cgroups_max as u64),
+        });
+        metrics.set_live_source(Arc::clone(&live) as _);
+        let parts = serve::Parts {
+            hub: Arc::clone(hub),
+            status: Arc::clone(&live) as _,
+            metrics: Arc::clone(metrics),
+        };
+        let server = Server::start(&config.grpc, &config.metrics, parts).await?;
+        let types = context.types;
+        let pipeline = Pipeline::new(pipeline::Parts {
+            state: known,
+            rules: Arc::clone(&in_use),
+            context,
+            hub: Arc::clone(hub),
+            stats: Arc::clone(&stats),
+            rule_counters,
+            counters,
+            facts: told,
+            worker,
+            hold_ns: u64::from(config.state.facts_wait_ms) * 1_000_000,
+        });
+        let reader = Reader::start(readers.rings, readers.asleep, pipeline, stats)?;
+        let reloader = Reloader {
+            args: args.clone(),
+            config,
+            types,
+            in_use,
+            deny: rules.deny,
+            swapper: reader.swapper(),
+            live,
+            metrics: Arc::clone(metrics),
+            hub: Arc::clone(hub),
+            digest,
+        };
+        Ok(Self {
+            server,
+            reader,
+            reloader,
+            kubernetes,
+        })
+    }
 }
 
 /// One counter a rule, in the rules' order.
-fn rule_counters(rules: &RuleSet, metrics: &Metrics) -> Vec<Counter> {
+pub(super) fn rule_counters(rules: &RuleSet, metrics: &Metrics) -> Vec<Counter> {
     let counter = |rule: &sensor_rules::engine::Rule| {
         metrics
             .detections
@@ -244,6 +291,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     reopen: Signal,
+    reload: Signal,
 }
 
 impl Signals {
@@ -253,18 +301,39 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             reopen: listen(SignalKind::user_defined1())?,
+            reload: listen(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for the signal to stop, or for the reader to end by itself.
-    async fn wait(&mut self, reader: &mut Reader, sinks: &Sinks) {
+    /// Waits for the signal to stop, or for the reader to end by itself; meanwhile does what other signals ask for.
+    async fn wait(
+        &mut self,
+        reader: &mut Reader,
+        sinks: &Sinks,
+        reloader: &mut Reloader,
+        probes: &mut Probes,
+    ) {
+        let config_file = reloader.args.config.config.clone();
+        let mut watch = MaybeWatch::new(&reloader.config, config_file.as_deref());
         loop {
+            let trigger = tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = &mut reader.ended => return,
+                _ = self.reopen.recv() => {
+                    sinks.reopen();
+                    continue;
+                }
+                _ = self.reload.recv() => Trigger::Signal,
+                () = watch.changed() => Trigger::FilesChanged,
+            };
+            // Hostile rules may take long to be refused, and are no reason not to stop.
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.reopen.recv() => sinks.reopen(),
-                _ = &mut reader.ended => return,
+                () = reloader.reload(probes, trigger) => {}
             }
+            watch.refresh(&reloader.config, config_file.as_deref());
         }
     }
 }
@@ -298,7 +367,7 @@ fn hub_limits(config: &Config) -> HubLimits {
 }
 
 /// The system calls whose events a rule can match.
-fn calls(rules: &RuleSet, types: &EventTypes) -> Vec<Call> {
+pub(super) fn calls(rules: &RuleSet, types: &EventTypes) -> Vec<Call> {
     let wanted = rules.event_types();
     Call::ALL
         .into_iter()

@@ -95,7 +95,7 @@ pub(super) fn start(
                 biased;
                 item = poll_fn(|context| subscription.poll_recv(context)) => match item {
                     Some(Item::Detection(detection)) => answering.handle(detection),
-                    Some(Item::Gap(_) | Item::HookRun { .. }) => {}
+                    Some(Item::Gap(_) | Item::HookRun { .. } | Item::RulesReload(_)) => {}
                     None => return,
                 },
                 () = stopping.cancelled() => return,

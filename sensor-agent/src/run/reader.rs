@@ -1,20 +1,25 @@
 //! The thread that reads the rings and owns the pipeline.
 
-use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
 use sensor_common::kind::Ring;
 use tokio::sync::oneshot;
 
 use super::RunError;
 use crate::{
-    kernel::ring::{self, Asleep, ReadError, Rings, Stop},
-    pipeline::Pipeline,
+    kernel::ring::{self, Asleep, Control, ReadError, Rings},
+    pipeline::{Matching, Pipeline},
     stats::Stats,
 };
 
 /// The running thread.
 pub(super) struct Reader {
-    stop: Stop,
+    control: Control,
+    swaps: mpsc::SyncSender<Swap>,
     thread: JoinHandle<Result<(), ReadError>>,
     /// Resolves when the thread has ended.
     pub(super) ended: oneshot::Receiver<()>,
@@ -28,25 +33,44 @@ impl Reader {
         pipeline: Pipeline,
         stats: Arc<Stats>,
     ) -> Result<Self, RunError> {
-        let stop =
-            Stop::new().map_err(|error| anyhow::anyhow!("cannot make an event descriptor: {error}"))?;
-        let stopped = stop.clone();
+        let control =
+            Control::new().map_err(|error| anyhow::anyhow!("cannot make an event descriptor: {error}"))?;
+        let controlled = control.clone();
+        // One at a time: who asks for a swap waits for it.
+        let (swaps, swaps_due) = mpsc::sync_channel(1);
         let (end, ended) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("pipeline".into())
             .spawn(move || {
                 // Dropped when the thread ends, however it ends.
                 let _end: oneshot::Sender<()> = end;
-                let mut work = Work { pipeline, stats };
-                ring::read(&mut rings, &mut asleep, &stopped, &mut work)
+                let mut work = Work {
+                    pipeline,
+                    stats,
+                    swaps: swaps_due,
+                };
+                ring::read(&mut rings, &mut asleep, &controlled, &mut work)
             })
             .map_err(anyhow::Error::from)?;
-        Ok(Self { stop, thread, ended })
+        Ok(Self {
+            control,
+            swaps,
+            thread,
+            ended,
+        })
+    }
+
+    /// Who can change the rules while the thread runs.
+    pub(super) fn swapper(&self) -> Swapper {
+        Swapper {
+            control: self.control.clone(),
+            swaps: self.swaps.clone(),
+        }
     }
 
     /// Lets the thread end once the rings are empty, and waits for it.
     pub(super) async fn finish(self) -> Result<(), RunError> {
-        self.stop.stop();
+        self.control.stop();
         match tokio::task::spawn_blocking(move || self.thread.join()).await {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(error))) => Err(anyhow::Error::from(error).into()),
@@ -55,10 +79,41 @@ impl Reader {
     }
 }
 
+/// Other rules, to be used from the next record on.
+struct Swap {
+    new: Matching,
+    done: oneshot::Sender<Swapped>,
+}
+
+/// Rules were changed.
+pub(super) struct Swapped {
+    /// What was in use before; dropping it may take a while.
+    pub(super) former: Matching,
+    /// For how long no record was read because of it.
+    pub(super) pause: Duration,
+}
+
+/// Changes the rules of the running thread.
+pub(super) struct Swapper {
+    control: Control,
+    swaps: mpsc::SyncSender<Swap>,
+}
+
+impl Swapper {
+    /// Changes the rules between two records. `None` when the thread has ended.
+    pub(super) async fn swap(&self, new: Matching) -> Option<Swapped> {
+        let (done, swapped) = oneshot::channel();
+        self.swaps.try_send(Swap { new, done }).ok()?;
+        self.control.wake();
+        swapped.await.ok()
+    }
+}
+
 /// The pipeline as the reader of the rings sees it.
 struct Work {
     pipeline: Pipeline,
     stats: Arc<Stats>,
+    swaps: mpsc::Receiver<Swap>,
 }
 
 impl ring::Sink for Work {
@@ -82,5 +137,15 @@ impl ring::Sink for Work {
         self.stats
             .busy_ns
             .add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    fn between(&mut self) {
+        if let Ok(Swap { new, done }) = self.swaps.try_recv() {
+            let begin = Instant::now();
+            let former = self.pipeline.swap_rules(new);
+            let pause = begin.elapsed();
+            // Who asked has gone away only when the agent stops.
+            let _ = done.send(Swapped { former, pause });
+        }
     }
 }

@@ -59,6 +59,7 @@ fn respond(item: Item) -> Result<SubscribeResponse, Status> {
         Item::Detection(detection) => subscribe_response::Item::Detection(Arc::unwrap_or_clone(detection)),
         Item::Gap(gap) => subscribe_response::Item::Gap(Arc::unwrap_or_clone(gap)),
         Item::HookRun { run, .. } => subscribe_response::Item::HookRun(Arc::unwrap_or_clone(run)),
+        Item::RulesReload(reload) => subscribe_response::Item::RulesReload(Arc::unwrap_or_clone(reload)),
     };
     Ok(SubscribeResponse { item: Some(item) })
 }

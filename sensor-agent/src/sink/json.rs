@@ -8,13 +8,13 @@
 use std::io;
 
 use sensor_proto::v1::field_value::Kind;
-use sensor_proto::v1::{Detection, FieldValue, Gap, HookRun, Pod, Priority};
+use sensor_proto::v1::{Detection, FieldValue, Gap, HookRun, Pod, Priority, RulesReload};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::Line;
 use super::escape::SafeFormatter;
 use super::names::{mode_name, outcome_name, priority_name};
-use super::text::hook_run_priority;
+use super::text::{hook_run_priority, reload_priority};
 use super::time::UtcTime;
 
 /// Something that somebody should have seen is lost.
@@ -27,6 +27,7 @@ pub(super) fn write(line: Line<'_>, hostname: &str, out: &mut Vec<u8>) -> io::Re
         Line::Detection(detection) => DetectionLine(detection).serialize(&mut serializer),
         Line::Gap(gap) => gap_line(gap, hostname).serialize(&mut serializer),
         Line::HookRun(run) => hook_run_line(run, hostname).serialize(&mut serializer),
+        Line::RulesReload(reload) => reload_line(reload, hostname).serialize(&mut serializer),
     }
     .map_err(io::Error::from)
 }
@@ -327,6 +328,53 @@ fn hook_run_line<'a>(run: &'a HookRun, hostname: &'a str) -> InternalLine<'a, 8>
             ("detail", Value::Text(&run.detail)),
             ("duration_ms", Value::Number(run.duration_ms)),
         ],
+    }
+}
+
+fn reload_line<'a>(reload: &'a RulesReload, hostname: &'a str) -> InternalLine<'a, 6> {
+    InternalLine {
+        time: UtcTime::new(reload.time.as_ref()),
+        rule: "Sensor internal: rules reload",
+        priority: reload_priority(reload),
+        hostname,
+        message: reload_message(reload),
+        fields: [
+            ("outcome", Value::Text(reload_outcome(reload))),
+            ("trigger", Value::Text(&reload.trigger)),
+            ("rules", Value::Number(reload.rules.into())),
+            ("generation", Value::Number(reload.generation)),
+            ("duration_ns", Value::Number(reload.duration_ns)),
+            (
+                "error",
+                if reload.error.is_empty() {
+                    Value::Missing
+                } else {
+                    Value::Text(&reload.error)
+                },
+            ),
+        ],
+    }
+}
+
+fn reload_outcome(reload: &RulesReload) -> &'static str {
+    if reload.applied { "applied" } else { "refused" }
+}
+
+/// What new rules say to people.
+pub(super) fn reload_message(reload: &RulesReload) -> String {
+    let RulesReload {
+        rules,
+        trigger,
+        generation,
+        ..
+    } = reload;
+    if reload.applied {
+        format!("{rules} rules are in use (trigger={trigger} generation={generation})")
+    } else {
+        let first = reload.error.lines().next().unwrap_or_default();
+        format!(
+            "New rules were refused and the {rules} former ones stay in use: {first} (trigger={trigger} generation={generation})"
+        )
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use sensor_proto::v1::{HookRun, Priority};
+use sensor_proto::v1::{HookRun, Priority, RulesReload};
 
 use super::time::UtcTime;
 use super::{Line, colour, escape, json, names};
@@ -22,6 +22,11 @@ pub(super) fn write(line: Line<'_>, coloured: bool, out: &mut Vec<u8>) -> io::Re
             hook_run_priority(run),
             json::hook_run_message(run).into(),
         ),
+        Line::RulesReload(reload) => (
+            &reload.time,
+            reload_priority(reload),
+            json::reload_message(reload).into(),
+        ),
     };
     let time = UtcTime::new(time.as_ref());
     let name = names::priority_name(priority);
@@ -32,6 +37,15 @@ pub(super) fn write(line: Line<'_>, coloured: bool, out: &mut Vec<u8>) -> io::Re
         write!(out, "{}: {name} ", time.clock())?;
     }
     escape::write_plain(out, &message)
+}
+
+/// The priority of a line about new rules.
+pub(super) fn reload_priority(reload: &RulesReload) -> Priority {
+    if reload.applied {
+        Priority::Notice
+    } else {
+        Priority::Error
+    }
 }
 
 /// The priority of a line about a hook's run.

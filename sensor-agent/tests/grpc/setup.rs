@@ -168,6 +168,7 @@ impl Stream {
             subscribe_response::Item::Detection(detection) => detection.id,
             subscribe_response::Item::Gap(gap) => format!("{}:{}:{}", gap.cause, gap.kind, gap.count),
             subscribe_response::Item::HookRun(run) => run.id,
+            subscribe_response::Item::RulesReload(_) => unreachable!("none was published"),
         })
     }
 

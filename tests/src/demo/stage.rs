@@ -121,7 +121,7 @@ impl Stage {
     pub(super) fn is_ours(&mut self, item: &Item) -> bool {
         let is_ours = match item {
             Item::Detection(detection) => self.did(detection),
-            Item::Gap(_) | Item::HookRun(_) => true,
+            Item::Gap(_) | Item::HookRun(_) | Item::RulesReload(_) => true,
         };
         self.others += u64::from(!is_ours);
         is_ours

@@ -49,6 +49,7 @@ fn sample() -> StatusResponse {
             enabled: 14,
             files: vec!["/r.yaml".into()],
             matches: BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 20)]),
+            ..Rules::default()
         }),
         state: Some(State {
             processes: 100,
@@ -71,7 +72,7 @@ fn a_table_for_people() {
     expect![[r#"
         sensor 0.1.0 on node
         first event 12 ms after the start
-        15 rules (14 enabled) from 1 files
+        15 rules (14 enabled) from 1 files, generation 0
         100 processes, 2 containers, 2048 KiB resident
         degraded: no LSM
 
