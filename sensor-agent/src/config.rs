@@ -21,8 +21,8 @@ pub use overrides::Override;
 pub use report::ConfigErrors;
 pub use sections::{
     Config, EnforceConfig, FileConfig, GrpcConfig, KernelConfig, KubernetesConfig, LogConfig, LogFormat,
-    LogLevel, Matching, MetricsConfig, RuleSelector, RulesConfig, StateConfig, StdoutConfig, TcpConfig,
-    TlsConfig,
+    LogLevel, Matching, MetricsConfig, Profile, RuleSelector, RulesConfig, StateConfig, StdoutConfig,
+    TcpConfig, TlsConfig,
 };
 
 use check::Problem;

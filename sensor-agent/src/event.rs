@@ -156,6 +156,47 @@ pub struct PlainCall<'a> {
     pub text2: &'a [u8],
 }
 
+/// What came of an event that was told before its end: no event by itself.
+#[derive(Clone, Debug)]
+pub struct Outcome<'a> {
+    /// The fixed part.
+    pub fixed: record::Outcome,
+    /// Resolved path of the file; empty where there is none.
+    pub path: &'a [u8],
+}
+
+impl<'a> Outcome<'a> {
+    /// Reads one record, if it is an outcome: its header and what it tells.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn decode(bytes: &'a [u8]) -> Result<Option<(Header, Self)>, DecodeError> {
+        let header: Header = plain::read(bytes, 0)?;
+        if header.kind != Kind::Outcome as u8 {
+            return Ok(None);
+        }
+        let record = whole(bytes, &header)?;
+        let fixed: record::Outcome = fixed(record)?;
+        let path = piece(record, fixed.path)?;
+        Ok(Some((header, Self { fixed, path })))
+    }
+}
+
+/// The record's own bytes, once its layout and its length are right.
+fn whole<'a>(bytes: &'a [u8], header: &Header) -> Result<&'a [u8], DecodeError> {
+    if header.version != LAYOUT_VERSION {
+        return Err(DecodeError::Layout(header.version));
+    }
+    let need = header.len as usize;
+    if bytes.len() < need || need < size_of::<Header>() {
+        return Err(DecodeError::Short {
+            have: bytes.len(),
+            need,
+        });
+    }
+    Ok(&bytes[..need])
+}
+
 impl<'a> Event<'a> {
     /// Reads one record.
     ///
@@ -163,17 +204,7 @@ impl<'a> Event<'a> {
     /// See [`DecodeError`].
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let header: Header = plain::read(bytes, 0)?;
-        if header.version != LAYOUT_VERSION {
-            return Err(DecodeError::Layout(header.version));
-        }
-        let need = header.len as usize;
-        if bytes.len() < need || need < size_of::<Header>() {
-            return Err(DecodeError::Short {
-                have: bytes.len(),
-                need,
-            });
-        }
-        let record = &bytes[..need];
+        let record = whole(bytes, &header)?;
         let kind = Kind::from_number(header.kind).ok_or(DecodeError::Kind(header.kind))?;
         let body = match kind.shape() {
             Shape::Fork => Body::Fork(fork(record)?),
@@ -184,6 +215,8 @@ impl<'a> Event<'a> {
             Shape::Path => Body::Path(path_call(record)?),
             Shape::Identity => Body::Identity(identity_call(record)?),
             Shape::Plain => Body::Plain(plain_call(record)?),
+            // No event: see `Outcome::decode`.
+            Shape::Outcome => return Err(DecodeError::Kind(header.kind)),
         };
         Ok(Self { header, body })
     }

@@ -13,3 +13,4 @@ pub mod filter;
 mod heap;
 pub mod load;
 pub mod ring;
+pub mod sockets;

@@ -12,6 +12,7 @@ pub mod kernel;
 pub mod kubernetes;
 pub mod log;
 pub mod metrics;
+pub mod pending;
 pub mod pipeline;
 pub mod respond;
 pub mod rules;

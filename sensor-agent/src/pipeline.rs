@@ -9,7 +9,10 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use hashbrown::HashMap;
 use prometheus_client::metrics::counter::Counter;
-use sensor_common::kind::{RING_COUNT, Ring};
+use sensor_common::{
+    kind::{Kind, RING_COUNT, Ring},
+    record::{Header, flags},
+};
 use sensor_rules::engine::{RuleId, RuleSet, Scratch};
 use smallvec::SmallVec;
 
@@ -17,9 +20,10 @@ use self::hold::{Hold, Record, Told};
 use crate::{
     clock::{self, Clock},
     detection,
-    event::Event,
+    event::{DecodeError, Event, Outcome},
     hub::{Hub, Item},
     kernel::counters::{Counters, Loss},
+    pending::{Pending, Ready},
     runtime::worker::Worker,
     state::{
         State,
@@ -49,6 +53,8 @@ pub struct Pipeline {
     scratch: Scratch,
     matched: SmallVec<[RuleId; 8]>,
     number: u64,
+    /// Events whose end is not known yet.
+    pending: Pending,
     /// Last sequence number by ring and CPU.
     sequences: [Vec<u64>; RING_COUNT],
     worker: Worker,
@@ -107,6 +113,7 @@ impl Pipeline {
             scratch: Scratch::default(),
             matched: SmallVec::new(),
             number: 0,
+            pending: Pending::default(),
             sequences: Default::default(),
             reported: HashMap::new(),
             worker: parts.worker,
@@ -127,26 +134,70 @@ impl Pipeline {
 
     /// Takes one record all the way.
     pub fn handle(&mut self, ring: Ring, bytes: &[u8]) {
-        let event = match Event::decode(bytes) {
-            Ok(event) => event,
-            Err(error) => {
-                self.stats.malformed(ring);
-                tracing::error!(ring = ring.name(), %error, "a record was not understood and is lost");
-                return;
+        if let Err(error) = self.take(ring, bytes) {
+            self.stats.malformed(ring);
+            tracing::error!(ring = ring.name(), %error, "a record was not understood and is lost");
+        }
+    }
+
+    fn take(&mut self, ring: Ring, bytes: &[u8]) -> Result<(), DecodeError> {
+        if let Some((header, outcome)) = Outcome::decode(bytes)? {
+            self.follow(ring, &header);
+            let ready = self.pending.join(&header, &outcome);
+            self.stats.delivered(Kind::Outcome);
+            return self.tell(ready);
+        }
+        let event = Event::decode(bytes)?;
+        self.follow(ring, &event.header);
+        if event.has(flags::PENDING) {
+            let ready = self.pending.hold(event.header.key, bytes, event.header.time_ns);
+            return self.tell(ready);
+        }
+        self.deliver(ring, bytes, &event);
+        Ok(())
+    }
+
+    /// Tells an event that has waited for its end.
+    fn tell(&mut self, ready: Option<Ready>) -> Result<(), DecodeError> {
+        if let Some(ready) = ready {
+            let record = ready.into_record()?;
+            self.deliver(Kind::Connect.ring(), &record, &Event::decode(&record)?);
+        }
+        Ok(())
+    }
+
+    /// Tells the events that have waited long enough for their end; whether others still wait.
+    pub fn expire(&mut self, now_ns: u64) -> bool {
+        while let Some(ready) = self.pending.expired(now_ns) {
+            if let Err(error) = self.tell(Some(ready)) {
+                tracing::error!(%error, "an event that waited was not understood and is lost");
             }
-        };
+        }
+        !self.pending.is_empty()
+    }
+
+    /// Follows a record's number and its time. By its own time only, since the reader may be behind the clock, and then
+    /// the end of what waits may be in the rings.
+    fn follow(&mut self, ring: Ring, header: &Header) {
+        self.expire(header.time_ns);
+        if header.flags & flags::UNNUMBERED == 0 {
+            self.follow_sequence(ring, header.cpu, header.sequence);
+        }
+    }
+
+    /// An event all the way.
+    fn deliver(&mut self, ring: Ring, bytes: &[u8], event: &Event<'_>) {
         if self.number == 0 {
             let since_start = clock::boot_ns().saturating_sub(self.context.start_ns);
             self.stats.first_event_ns.set(since_start.max(1));
         }
         self.number += 1;
-        self.follow_sequence(ring, event.header.cpu, event.header.sequence);
         self.take_facts(FACTS_A_RECORD_MAX);
-        self.state.apply(&event);
+        self.state.apply(event);
         if !self.hold.is_empty() || self.state.has_wanted() {
             self.ask();
             self.settle();
-            if let Some(container) = self.held_for(&event, bytes.len()) {
+            if let Some(container) = self.held_for(event, bytes.len()) {
                 self.hold.push(Record {
                     container,
                     ring,
@@ -156,7 +207,7 @@ impl Pipeline {
                 return;
             }
         }
-        self.evaluate(&event, ring, bytes, self.number);
+        self.evaluate(event, ring, bytes, self.number);
     }
 
     /// Matches an event and publishes what was found.
@@ -295,6 +346,8 @@ impl Pipeline {
         self.context.clock = Clock::now();
         self.report_losses();
         let stats = &self.stats;
+        stats.pending.set(self.pending.len() as u64);
+        stats.pending_evicted.set(self.pending.evicted);
         stats.processes.set(self.state.processes.len() as u64);
         stats.processes_evicted.set(self.state.processes.evicted);
         stats.processes_unknown.set(self.state.processes.unknown);

@@ -56,6 +56,10 @@ pub struct Stats {
     pub missing: [Counter; RING_COUNT],
     /// Nanoseconds from the start of the process to the first record; 0 before.
     pub first_event_ns: Counter,
+    /// Events that wait for their end.
+    pub pending: Counter,
+    /// Events told before their end because too many waited.
+    pub pending_evicted: Counter,
     /// Processes in the table.
     pub processes: Counter,
     /// Processes dropped from a full table.

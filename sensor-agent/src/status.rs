@@ -16,6 +16,7 @@ use crate::{
     kernel::{attach::HookStatus, counters::Counters},
     kubernetes::Health,
     metrics::{LiveSource, TableFill},
+    pending::PENDING_MAX,
     serve::StatusSource,
     stats::Stats,
 };
@@ -172,6 +173,11 @@ impl LiveSource for Live {
                 missing,
             ),
             (
+                "pending_evicted",
+                "Events told before their end was known because too many waited for it",
+                stats.pending_evicted.get(),
+            ),
+            (
                 "processes_evicted",
                 "Processes forgotten because their table was full",
                 stats.processes_evicted.get(),
@@ -221,6 +227,11 @@ impl LiveSource for Live {
 
     fn tables(&self) -> Vec<TableFill> {
         vec![
+            TableFill {
+                table: "pending",
+                entries: self.stats.pending.get(),
+                entries_max: PENDING_MAX as u64,
+            },
             TableFill {
                 table: "processes",
                 entries: self.stats.processes.get(),

@@ -272,6 +272,20 @@ kernel_fields! {
     sock_v6_rcv_saddr: "sock_common"."skc_v6_rcv_saddr", without "connect over IPv6";
     /// Network namespace.
     sock_net: "sock_common"."skc_net.net", without "the network namespace of connect";
+    /// Set by the first who asks for it, unique until the machine stops.
+    sock_cookie: "sock_common"."skc_cookie", without "how connections ended";
+    /// `TCP_*` state of the connection.
+    sock_state: "sock_common"."skc_state", without "how connections ended";
+    /// `SOCK_*`; a bit field until 5.5.
+    sock_type: "sock"."sk_type", without "the kind of sockets";
+    /// Why a connection ended.
+    sock_err: "sock"."sk_err", without "how connections ended";
+    /// What the descriptor stands for, of a socket that has one.
+    sock_socket: "sock"."sk_socket", without "whether a connect waits";
+    /// The cgroup it was made in; in a union of another shape before 5.14.
+    sock_cgroup: "sock"."sk_cgrp_data.cgroup", without "sock.cgroup_differs";
+    /// Its file.
+    socket_file: "socket"."file", without "whether a connect waits";
     /// `IPPROTO_*`; a bit field until 5.5.
     sock_protocol: "sock"."sk_protocol", without "connect";
     /// `include/net/af_unix.h`; missing where unix sockets are a module.

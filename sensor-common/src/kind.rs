@@ -19,6 +19,8 @@ pub enum Shape {
     Identity,
     /// [`PlainCall`](crate::record::PlainCall): numbers, and two pieces of text at most.
     Plain,
+    /// [`Outcome`](crate::record::Outcome): joined with the event that it is of.
+    Outcome,
 }
 
 /// The ring buffers. A flood in one does not displace what another carries
@@ -214,6 +216,8 @@ kinds! {
     Comm = 56: "comm", Critical, Plain;
     /// A process was moved to another cgroup.
     CgroupMove = 57: "cgroup_move", Critical, Plain;
+    /// What came of an event that was told before its end; joined with it, and no event by itself.
+    Outcome = 58: "outcome", Activity, Outcome;
 }
 
 impl Kind {

@@ -8,6 +8,7 @@
 pub mod counters;
 pub mod enforce;
 pub mod filter;
+pub mod hook;
 pub mod kernel_fields;
 pub mod kind;
 pub mod limits;

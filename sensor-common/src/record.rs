@@ -63,6 +63,21 @@ pub mod flags {
     /// The kernel side denied the call, for a rule that asked for it.
     pub const DENIED: u32 = 1 << 30;
 
+    /// The socket is connected.
+    pub const ESTABLISHED: u32 = 1 << 24;
+    /// The exit of the call is followed: it will tell the result and the descriptor.
+    pub const EXIT_FOLLOWS: u32 = 1 << 25;
+    /// The cgroup that the socket was made in is not the process's.
+    pub const SOCKET_OF_OTHER_CGROUP: u32 = 1 << 26;
+    /// The caller does not wait for the connection: its call says `EINPROGRESS`, whatever comes of it.
+    pub const NO_WAIT: u32 = 1 << 27;
+    /// The hook runs before the call ends and nothing will tell of its end: it is taken for a success.
+    pub const RESULT_ASSUMED: u32 = 1 << 28;
+    /// Written where numbering in order is not possible: `sequence` is 0.
+    pub const UNNUMBERED: u32 = 1 << 29;
+    /// The result is not known yet: an [`Outcome`](super::Outcome) with the same key follows.
+    pub const PENDING: u32 = 1 << 31;
+
     /// Those that make a record count as truncated.
     pub const TRUNCATED: u32 = ARGV_TRUNCATED
         | ARGV_UNREADABLE
@@ -106,10 +121,12 @@ pub struct Header {
     pub gid: u32,
     /// [`flags`].
     pub flags: u32,
-    /// Filler.
-    pub reserved: u32,
+    /// A [`Hook`](crate::hook::Hook)'s number: what the record came from.
+    pub hook: u32,
     /// The thread's name, padded with zeros.
     pub comm: [u8; 16],
+    /// Of a record with [`flags::PENDING`] and of its [`Outcome`], what joins the two; else 0.
+    pub key: u64,
 }
 
 /// A file's identity, as its inode tells it.
@@ -287,6 +304,43 @@ pub struct SocketCall {
     pub given: Span,
 }
 
+/// Fixed part of [`Kind::Outcome`](crate::kind::Kind::Outcome): what came of an event that was told before
+/// its end. Its header's `key` says of which; the process is that event's, not this header's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Outcome {
+    /// The file that was opened; zeros where there is none.
+    pub file: FileId,
+    /// As the call returns it, where `stage` is [`outcome::DONE`].
+    pub result: i64,
+    /// The socket's descriptor, where it is known; else -1.
+    pub fd: i32,
+    /// [`outcome`].
+    pub stage: u32,
+    /// `f_flags` of the open file.
+    pub file_flags: u32,
+    /// Local port, host order.
+    pub local_port: u16,
+    /// `AF_*` of the local address; 0 where it is not known.
+    pub local_family: u16,
+    /// IPv4 in the first four bytes, or IPv6.
+    pub local_address: [u8; 16],
+    /// Resolved path of the file.
+    pub path: Span,
+    /// Filler.
+    pub reserved: u32,
+}
+
+/// What an [`Outcome`] tells.
+pub mod outcome {
+    /// The end, with its result.
+    pub const DONE: u32 = 0;
+    /// It has begun: no result yet.
+    pub const BEGUN: u32 = 1;
+    /// It failed, and the kernel did not say why.
+    pub const FAILED: u32 = 2;
+}
+
 /// Fixed part of the kinds of [`Shape::Path`](crate::kind::Shape::Path).
 ///
 /// Of a call with two names, the first is what was there and the second what came to be: old and new name,
@@ -361,7 +415,7 @@ pub struct PlainCall {
 }
 
 const _: () = {
-    assert!(size_of::<Header>() == 80);
+    assert!(size_of::<Header>() == 88);
     assert!(size_of::<FileId>() == 40);
     assert!(size_of::<Identity>() == 88);
     assert!(size_of::<Exec>() == 168);
@@ -372,6 +426,7 @@ const _: () = {
     assert!(size_of::<PathCall>() == 128);
     assert!(size_of::<IdentityCall>() == 160);
     assert!(size_of::<PlainCall>() == 80);
+    assert!(size_of::<Outcome>() == 88);
     // Spans are u16, so a tail must not reach further.
     assert!(crate::limits::RECORD_BYTES_MAX <= u16::MAX as usize);
     assert!(TAIL_OFFSET_MAX.is_power_of_two());

@@ -311,7 +311,7 @@ impl Call {
 #[must_use]
 pub const fn handler_of(kind: Kind) -> Handler {
     match kind.shape() {
-        Shape::Fork | Shape::Exec | Shape::Exit => Handler::None,
+        Shape::Fork | Shape::Exec | Shape::Exit | Shape::Outcome => Handler::None,
         Shape::Open => Handler::Open,
         Shape::Path => Handler::Path,
         Shape::Identity => Handler::Identity,

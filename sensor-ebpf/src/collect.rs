@@ -6,6 +6,8 @@ pub(crate) mod exit;
 pub(crate) mod fork;
 pub(crate) mod identity;
 pub(crate) mod open;
+pub(crate) mod outcome;
 pub(crate) mod path;
 pub(crate) mod plain;
+pub(crate) mod socket;
 pub(crate) mod text;

@@ -33,10 +33,28 @@ fn count(kind: Kind, change: impl FnOnce(&mut KindCounters)) {
     }
 }
 
+/// One more of a count that an interrupt's program may change at the same time.
+#[inline(always)]
+pub(crate) fn add_one(counter: *mut u64) {
+    // The target has no atomic types, but the instruction.
+    // SAFETY: a live, aligned `u64` of a map; everyone who shares it with an interrupt adds in this way.
+    unsafe { core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) counter, in(reg) 1_u64) };
+}
+
+/// One more of a count of this kind: outcomes are told by interrupts' programs too.
+#[inline(always)]
+fn add(kind: Kind, counter: &mut u64) {
+    if matches!(kind, Kind::Outcome) {
+        add_one(counter);
+    } else {
+        *counter += 1;
+    }
+}
+
 /// Counts one event of this kind as seen.
 #[inline(always)]
 pub(crate) fn seen(kind: Kind) {
-    count(kind, |counters| counters.seen += 1);
+    count(kind, |counters| add(kind, &mut counters.seen));
 }
 
 /// Counts one event of this kind as left out on purpose.
@@ -58,11 +76,11 @@ pub(crate) fn lost(task: u64, kind: u32, cause: u32) -> i32 {
         // SAFETY: as in `count`.
         let counters = unsafe { &mut *counters };
         if cause == LossCause::RingFull as u32 {
-            counters.lost_ring_full += 1;
+            add_one(&raw mut counters.lost_ring_full);
         } else if cause == LossCause::Budget as u32 {
-            counters.lost_budget += 1;
+            add_one(&raw mut counters.lost_budget);
         } else {
-            counters.lost_scratch_busy += 1;
+            add_one(&raw mut counters.lost_scratch_busy);
         }
     }
     let cgroup_id = cgroup::directory(Kernel(task)).map_or(0, cgroup::id);
@@ -85,8 +103,7 @@ pub(crate) fn lost(task: u64, kind: u32, cause: u32) -> i32 {
 #[inline(always)]
 fn lost_of(key: LossKey) -> bool {
     if let Some(value) = LOSSES.get_ptr_mut(key) {
-        // SAFETY: a per-CPU value, as in `count`.
-        unsafe { *value += 1 };
+        add_one(value);
         return true;
     }
     LOSSES.insert(key, 1, BPF_ANY.into()).is_ok()
@@ -146,13 +163,12 @@ pub(crate) fn send(mut scratch: Scratch, task: Kernel, kind: Kind) {
     header.cpu = cpu as u16;
     header.time_ns = time_ns;
     let found = header.flags;
-    header.reserved = 0;
     header.sequence = sequence;
     let sent = output(&scratch, len, kind);
     scratch.release();
     if sent {
         count(kind, |counters| {
-            counters.sent += 1;
+            add(kind, &mut counters.sent);
             if found & flags::TRUNCATED != 0 {
                 counters.truncated += 1;
             }
@@ -204,7 +220,7 @@ fn output(scratch: &Scratch, len: u64, kind: Kind) -> bool {
 /// The record is out before the reader's word is looked at, and the reader gives its word before it looks
 /// whether there are records: one of the two sees the other.
 #[inline(always)]
-fn wake(kind: Kind) {
+pub(crate) fn wake(kind: Kind) {
     let Some(asleep) = ASLEEP.get_ptr_mut(0) else {
         return;
     };

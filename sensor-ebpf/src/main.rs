@@ -12,6 +12,7 @@
 
 mod budget;
 mod collect;
+mod direct;
 mod emit;
 mod filter;
 mod kernel;

@@ -59,6 +59,10 @@ pub(crate) static LOSSES: PerCpuHashMap<LossKey, u64> = PerCpuHashMap::with_max_
 #[map]
 pub(crate) static SEQUENCES: PerCpuArray<u64> = PerCpuArray::with_max_entries(RING_COUNT as u32, 0);
 
+/// One entry: which hooks are attached, as bits of [`sensor_common::hook::sources`].
+#[map]
+pub(crate) static SOURCES: Array<u32> = Array::with_max_entries(1, 0);
+
 /// What each system call number leads to. The agent fills in the calls that loaded rules need.
 #[map]
 pub(crate) static ROUTES: Array<Route> = Array::with_max_entries(SYSCALLS_MAX, 0);

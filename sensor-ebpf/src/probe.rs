@@ -1,6 +1,8 @@
 //! Probes: one kernel hook each, a few lines that find the objects a collector reads.
 
 pub(crate) mod arguments;
+pub(crate) mod cgroup;
 pub(crate) mod enforce;
 pub(crate) mod sched;
+pub(crate) mod socket;
 pub(crate) mod syscall;

@@ -7,6 +7,7 @@
 use core::{arch::asm, ptr};
 
 use sensor_common::{
+    hook::Hook,
     limits::{PATH_COMPONENTS_MAX, RECORD_BYTES_MAX, SCRATCH_SLOTS, TAIL_OFFSET_MAX},
     record::{Header, Span},
 };
@@ -98,7 +99,10 @@ impl Scratch {
         unsafe { *depth = taken + 1 };
         let mut scratch = Self { slot };
         scratch.set_end((size_of::<Header>() + size_of::<Fixed>()) as u64);
-        scratch.header().flags = 0;
+        let header = scratch.header();
+        header.flags = 0;
+        header.hook = Hook::Usual as u32;
+        header.key = 0;
         Some(scratch)
     }
 

@@ -68,6 +68,8 @@ pub struct RuleSetBuilder {
     rules: Vec<Rule>,
     roots: Vec<NodeId>,
     event_types: EventTypeSet,
+    /// Event types by rule.
+    types: Vec<EventTypeSet>,
 }
 
 impl RuleSetBuilder {
@@ -82,6 +84,7 @@ impl RuleSetBuilder {
             rules: Vec::new(),
             roots: Vec::new(),
             event_types: EventTypeSet::EMPTY,
+            types: Vec::new(),
         }
     }
 
@@ -97,7 +100,9 @@ impl RuleSetBuilder {
             &mut self.macros,
         )?;
         let id = RuleId(u32::try_from(self.rules.len()).unwrap_or(u32::MAX));
-        self.event_types = self.event_types.union(&self.graph.event_types(lowered.root));
+        let types = self.graph.event_types(lowered.root);
+        self.event_types = self.event_types.union(&types);
+        self.types.push(types);
         self.rules.push(rule);
         self.roots.push(lowered.root);
         Ok(id)
@@ -143,6 +148,7 @@ impl RuleSetBuilder {
             demands,
             matching: self.matching,
             event_types: self.event_types,
+            types: self.types,
             fields,
             class_of_type,
             classes,
@@ -198,6 +204,8 @@ pub struct RuleSet {
     demands: Vec<Demand>,
     matching: RuleMatching,
     event_types: EventTypeSet,
+    /// Event types by rule.
+    types: Vec<EventTypeSet>,
     fields: Vec<FieldRef>,
     class_of_type: Vec<u16>,
     classes: Vec<Class>,
@@ -210,6 +218,11 @@ impl RuleSet {
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// Each rule with the event types that it can match, in the order of definition.
+    pub fn rules_and_types(&self) -> impl Iterator<Item = (&Rule, &EventTypeSet)> {
+        self.rules.iter().zip(&self.types)
     }
 
     /// The rule of an id of this set.

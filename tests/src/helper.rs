@@ -18,7 +18,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::binary;
 
-const FLAGS: &[&str] = &["-static", "-Wall", "-Werror"];
+const FLAGS: &[&str] = &["-static", "-Wall", "-Werror", "-pthread"];
 
 const FLAGS_32: &[&str] = &[
     "-m32",

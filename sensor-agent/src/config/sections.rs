@@ -125,6 +125,8 @@ pub enum Matching {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KernelConfig {
+    /// How much is followed.
+    pub profile: Profile,
     /// A BTF file to use instead of the kernel's own.
     pub btf: Option<PathBuf>,
     /// Bytes of the ring for fork, exec and exit: a power of two, at least a page.
@@ -141,9 +143,23 @@ pub struct KernelConfig {
     pub filter: bool,
 }
 
+/// How much of the machine is followed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// No system call: processes, and connects of internet sockets.
+    Lite,
+    /// What the loaded rules need.
+    #[default]
+    Default,
+    /// Everything that can be.
+    All,
+}
+
 impl Default for KernelConfig {
     fn default() -> Self {
         Self {
+            profile: Profile::Default,
             btf: None,
             lifecycle_ring_bytes: 4 << 20,
             critical_ring_bytes: 2 << 20,

@@ -162,7 +162,7 @@ fn hooks(config: &Config) -> Vec<Check> {
     };
     let attached = Probes::load(&options).and_then(|(mut probes, _readers)| {
         probes.attach_lifecycle()?;
-        probes.set_calls(&Call::ALL)?;
+        probes.follow(&Call::ALL)?;
         Ok((probes.hooks(), probes.slow_reads().map(str::to_owned)))
     });
     match attached {
@@ -170,6 +170,10 @@ fn hooks(config: &Config) -> Vec<Check> {
             .into_iter()
             .map(|hook| {
                 let kinds: Vec<_> = hook.kinds.iter().map(|kind| kind.name()).collect();
+                if !hook.attached {
+                    return Check::new("hook", hook.name, CheckState::Degraded, hook.reason)
+                        .losing("what no system call tells: how connects go that io_uring makes, and who races addresses");
+                }
                 Check::new(
                     "hook",
                     hook.name,

@@ -1,6 +1,8 @@
 //! Reading plain structures out of bytes: the one place of the decoder with unsafe code.
 
-use sensor_common::record::{Exec, Exit, Fork, Header, IdentityCall, Open, PathCall, PlainCall, SocketCall};
+use sensor_common::record::{
+    Exec, Exit, Fork, Header, IdentityCall, Open, Outcome, PathCall, PlainCall, SocketCall,
+};
 
 use super::DecodeError;
 
@@ -28,7 +30,8 @@ plain!(
     SocketCall,
     PathCall,
     IdentityCall,
-    PlainCall
+    PlainCall,
+    Outcome
 );
 
 /// Copies a structure that begins at an offset.

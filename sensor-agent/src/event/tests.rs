@@ -65,16 +65,29 @@ fn what_is_wrong_with_a_record_is_named() {
         b"",
     );
     let cases: [(&str, Vec<u8>, DecodeError); 6] = [
-        ("nothing", vec![], DecodeError::Short { have: 0, need: 80 }),
+        (
+            "nothing",
+            vec![],
+            DecodeError::Short {
+                have: 0,
+                need: size_of::<Header>(),
+            },
+        ),
         (
             "half a header",
             good[..40].to_vec(),
-            DecodeError::Short { have: 40, need: 80 },
+            DecodeError::Short {
+                have: 40,
+                need: size_of::<Header>(),
+            },
         ),
         (
             "cut",
             good[..100].to_vec(),
-            DecodeError::Short { have: 100, need: 160 },
+            DecodeError::Short {
+                have: 100,
+                need: size_of::<Header>() + size_of::<OpenFixed>(),
+            },
         ),
         (
             "layout",

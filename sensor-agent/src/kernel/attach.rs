@@ -5,6 +5,7 @@ use aya::{
     programs::{BtfTracePoint, ProgramError, tp_btf::BtfTracePointLinkId},
 };
 use sensor_common::{
+    hook::Hook,
     kind::Kind,
     syscall::{Call, Route},
 };
@@ -18,9 +19,15 @@ use super::{
     filter::Installed,
     load::{self, DISPATCHER, LIFECYCLE, LoadError, LoadOptions, Loaded, ProgramSpec, take_map},
     ring::{Asleep, Rings},
+    sockets::Sockets,
 };
 
-use crate::{config::EnforceConfig, enforce::DenyRule, state::seed::Hierarchies, view::EventTypes};
+use crate::{
+    config::{EnforceConfig, Profile},
+    enforce::DenyRule,
+    state::seed::Hierarchies,
+    view::EventTypes,
+};
 
 /// [`Route`] as a map's value.
 #[derive(Clone, Copy)]
@@ -48,9 +55,12 @@ pub struct Probes {
     loaded: Loaded,
     routes: Array<MapData, RouteValue>,
     dispatcher: Option<BtfTracePointLinkId>,
+    sockets: Sockets,
     lifecycle_attached: bool,
     calls: Vec<Call>,
     enforces: bool,
+    profile: Profile,
+    denies: bool,
 }
 
 /// What reads the kernel side.
@@ -81,13 +91,17 @@ impl Probes {
             },
         };
         let routes = Array::try_from(take_map(ebpf, "ROUTES")?)?;
+        let sockets = Sockets::new(ebpf, std::mem::take(&mut loaded.sockets))?;
         let probes = Self {
             loaded,
             routes,
             dispatcher: None,
+            sockets,
             lifecycle_attached: false,
             calls: Vec::new(),
             enforces: false,
+            profile: Profile::Default,
+            denies: false,
         };
         Ok((probes, readers))
     }
@@ -107,7 +121,7 @@ impl Probes {
     }
 
     /// Reports these system calls and no others; with none, system calls cost nothing.
-    pub fn set_calls(&mut self, calls: &[Call]) -> Result<(), LoadError> {
+    fn set_calls(&mut self, calls: &[Call]) -> Result<(), LoadError> {
         let mut table = vec![Route::default(); sensor_common::limits::SYSCALLS_MAX as usize];
         let calls: Vec<Call> = calls
             .iter()
@@ -181,9 +195,37 @@ impl Probes {
         Ok(attached)
     }
 
+    /// Says what is followed of what is wanted, and whether rules deny: a denial is told by the exit of the call, in
+    /// each profile.
+    pub fn set_profile(&mut self, profile: Profile, denies: bool) {
+        self.profile = profile;
+        self.denies = denies;
+    }
+
+    /// Reports these calls as far as the profile goes, and connects of internet sockets from the sockets themselves, as
+    /// far as this kernel lets: `false` when it does not.
+    pub fn follow(&mut self, wanted: &[Call]) -> Result<bool, LoadError> {
+        let is_connect = |call: &Call| call.kind() == Some(Kind::Connect);
+        let followed: Vec<_> = match self.profile {
+            Profile::All => Call::ALL.to_vec(),
+            Profile::Default => wanted.to_vec(),
+            Profile::Lite if self.denies => wanted.iter().copied().filter(is_connect).collect(),
+            Profile::Lite => Vec::new(),
+        };
+        self.set_calls(&followed)?;
+        let exit_follows = followed.iter().any(is_connect);
+        if !exit_follows && !wanted.iter().any(is_connect) {
+            self.sockets.say(false)?;
+            return Ok(true);
+        }
+        self.sockets.attach(&mut self.loaded.ebpf, exit_follows)?;
+        Ok(self.sockets.tells_connects())
+    }
+
     /// Stops reporting; what is in the rings stays there to be read.
     pub fn detach(&mut self) -> Result<(), LoadError> {
         self.set_calls(&[])?;
+        self.sockets.detach(&mut self.loaded.ebpf)?;
         for spec in LIFECYCLE {
             self.program(spec)?
                 .unload()
@@ -247,6 +289,16 @@ impl Probes {
                 reason: String::new(),
             }));
         }
+        hooks.extend(self.sockets.hooks().map(|(hook, attached, reason)| HookStatus {
+            name: hook.name().to_owned(),
+            attached,
+            kinds: vec![if hook == Hook::SocketState {
+                Kind::Outcome
+            } else {
+                Kind::Connect
+            }],
+            reason,
+        }));
         hooks
     }
 

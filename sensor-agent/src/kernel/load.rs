@@ -13,6 +13,7 @@ use aya::{
 use sensor_common::{
     counters::{LossCause, LossKey},
     filter::Stage,
+    hook::Hook,
     kind::Kind,
     syscall::{Call, Handler, Places},
 };
@@ -24,7 +25,7 @@ use super::{
     direct::{self, Cast},
     fields::{self, MissingField, Offsets},
     filter::Filters,
-    heap,
+    heap, sockets,
 };
 
 /// The programs, compiled by the build script.
@@ -184,6 +185,8 @@ pub(super) struct Loaded {
     pub(super) missing: Vec<MissingField>,
     /// Why fields are read by a helper and not by plain loads; `None` when they are.
     pub(super) slow_reads: Option<String>,
+    /// Why programs on sockets could not be loaded, by hook.
+    pub(super) sockets: Vec<(Hook, Option<String>)>,
     /// Kept here, since the kernel empties a program array nobody holds.
     pub(super) _handlers: ProgramArray<MapData>,
     /// Filters made of rules, and their maps.
@@ -280,9 +283,11 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
     }
     let filters = filters(&mut ebpf, types.sys_exit)?;
     describe_calls(&mut ebpf)?;
+    let sockets = sockets::load(&mut ebpf, &types.aya);
     reserve_loss_entries(&mut ebpf)?;
     Ok(Loaded {
         ebpf,
+        sockets,
         missing: types.offsets.missing.clone(),
         slow_reads: None,
         _handlers: handlers,

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     cli::args::RunArgs,
     clock::{self, Clock},
-    config::Config,
+    config::{Config, Profile},
     detection,
     hub::{Hub, HubLimits},
     kernel::{
@@ -76,7 +76,7 @@ pub(super) async fn run(args: &RunArgs, prepared: Prepared, start_ns: u64) -> Re
             "rules run in the kernel"
         );
     }
-    probes.set_calls(&calls(&prepared.rules.set, &types))?;
+    attach_activity(&mut probes, &prepared, &types)?;
     let enforcer = if prepared.rules.deny.is_empty() {
         None
     } else {
@@ -117,6 +117,54 @@ pub(super) async fn run(args: &RunArgs, prepared: Prepared, start_ns: u64) -> Re
     let read = reader.finish().await;
     outputs.finish(server).await;
     read
+}
+
+/// Attaches what the profile and the loaded rules ask for.
+fn attach_activity(probes: &mut Probes, prepared: &Prepared, types: &EventTypes) -> Result<(), RunError> {
+    probes.set_profile(prepared.config.kernel.profile, !prepared.rules.deny.is_empty());
+    let wanted = calls(&prepared.rules.set, types);
+    if !probes.follow(&wanted)? {
+        for hook in probes
+            .hooks()
+            .iter()
+            .filter(|hook| hook.name.starts_with("cgroup/"))
+        {
+            tracing::warn!(
+                hook = hook.name,
+                reason = hook.reason,
+                "connects are not told by their sockets"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What the profile keeps loaded rules from seeing, as sentences.
+fn unseen(prepared: &Prepared, types: &EventTypes) -> Vec<String> {
+    if prepared.config.kernel.profile != Profile::Lite {
+        return Vec::new();
+    }
+    let set = &prepared.rules.set;
+    let missing: Vec<_> = calls(set, types)
+        .into_iter()
+        .filter(|call| !matches!(call, Call::Connect | Call::SocketCall))
+        .filter_map(|call| types.of_call(call))
+        .collect();
+    let rules: Vec<_> = set
+        .rules_and_types()
+        .filter(|(_, types)| missing.iter().any(|event_type| types.contains(*event_type)))
+        .map(|(rule, _)| &*rule.name)
+        .collect();
+    if rules.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<_> = missing.iter().map(|event_type| event_type.name()).collect();
+    vec![format!(
+        "kernel.profile is lite: system calls are not followed, so that {} rules do not see {}: {}",
+        rules.len(),
+        names.join(", "),
+        rules.join(", ")
+    )]
 }
 
 /// Where detections go.
@@ -192,6 +240,11 @@ impl Watched {
         known: State,
         context: Context,
     ) -> Result<Self, RunError> {
+        let mut degraded = unseen(&prepared, &context.types);
+        for sentence in &degraded {
+            tracing::warn!("{sentence}");
+        }
+        degraded.extend(probes.missing_fields().iter().map(lacks));
         let Prepared {
             config,
             rules,
@@ -228,7 +281,7 @@ impl Watched {
             kubernetes: kubernetes
                 .as_ref()
                 .map(|kubernetes| Arc::clone(&kubernetes.health)),
-            degraded: probes.missing_fields().iter().map(lacks).collect(),
+            degraded,
             hostname: Arc::clone(&context.hostname),
             start_epoch_ns: context.clock.epoch_ns(context.start_ns),
             rules: ArcSwap::from_pointee(live_rules),

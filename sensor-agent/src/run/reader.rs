@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::RunError;
 use crate::{
+    clock,
     kernel::ring::{self, Asleep, Control, ReadError, Rings},
     pipeline::{Matching, Pipeline},
     stats::Stats,
@@ -122,10 +123,12 @@ impl ring::Sink for Work {
     }
 
     fn idle(&mut self) -> bool {
-        self.pipeline.settle()
+        let waits = self.pipeline.expire(clock::boot_ns());
+        self.pipeline.settle() || waits
     }
 
     fn finish(&mut self) {
+        self.pipeline.expire(u64::MAX);
         self.pipeline.finish();
     }
 

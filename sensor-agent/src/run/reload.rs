@@ -158,9 +158,9 @@ impl Reloader {
         either.extend(former.iter().copied().filter(|call| !wanted.contains(call)));
         // Until the new rules are in use, the kernel side leaves nothing out and reports what either set needs.
         let widened = probes.set_filters(None, &self.types).map(drop);
-        if let Err(error) = widened.and_then(|()| probes.set_calls(&either)) {
+        if let Err(error) = widened.and_then(|()| probes.follow(&either).map(drop)) {
             // As it was before, as far as the kernel lets us.
-            let _ = probes.set_calls(&former);
+            let _ = probes.follow(&former);
             let _ = probes.set_filters(self.demands(&self.in_use), &self.types);
             return Err(format!(
                 "error: the kernel side cannot report what the new rules need: {error}"
@@ -188,9 +188,9 @@ impl Reloader {
         self.forget_counters(&live);
         self.metrics.rules.in_use(live.enabled().into(), live.generation);
         self.live.rules.store(Arc::new(live));
-        let narrowed = probes.set_calls(&wanted);
+        let narrowed = probes.follow(&wanted);
         let demands = self.demands(&self.in_use);
-        if let Err(error) = narrowed.and_then(|()| probes.set_filters(demands, &self.types).map(drop)) {
+        if let Err(error) = narrowed.and_then(|_| probes.set_filters(demands, &self.types).map(drop)) {
             tracing::warn!(%error, "the kernel side reports more than the rules need");
         }
         self.live.hooks.store(Arc::new(probes.hooks()));

@@ -79,6 +79,10 @@ impl View<'_> {
                 flags::ADDRESS_FROM_CALLER,
                 "fd.name: the address is what the caller gave",
             ),
+            (
+                flags::RESULT_ASSUMED,
+                "evt.rawres: told before the call's end, which was not seen",
+            ),
             (flags::TAIL_FULL, "record: too long"),
         ] {
             if self.event.has(flag) {

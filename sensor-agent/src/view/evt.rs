@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::{Timestamp, tz::TimeZone};
+use sensor_common::{hook::Hook, record::flags};
 use sensor_rules::{
     event::Value,
     field::{Field, FieldArg},
@@ -66,13 +67,19 @@ impl View<'_> {
                     None => write(buf, format_args!("{errno}")),
                 },
             },
-            Field::EvtDenied => Some(Value::Bool(self.event.has(sensor_common::record::flags::DENIED))),
+            Field::EvtDenied => Some(Value::Bool(self.event.has(flags::DENIED))),
             Field::EvtTruncated
             | Field::EvtIncomplete
             | Field::PathMismatch
             | Field::PathUnresolved
             | Field::ProcArgsTruncated
             | Field::ProcLineageIncomplete => self.certainty_value(field, buf),
+            Field::EvtHook => Some(Value::Text(self.hook().as_bytes())),
+            Field::SockCgroupDiffers => {
+                let of_socket =
+                    self.event.has(flags::UNNUMBERED) && matches!(self.event.body, Body::Socket(_));
+                of_socket.then(|| Value::Bool(self.event.has(flags::SOCKET_OF_OTHER_CGROUP)))
+            }
             Field::EvtArgs | Field::EvtInfo => Some(self.all_arguments(buf)),
             Field::EvtArg => self.argument_text(arg, buf),
             Field::EvtRawarg => self.argument_raw(arg),
@@ -88,6 +95,17 @@ impl View<'_> {
 
     fn other_value<'b>(&'b self, field: Field, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
         self.user_value(field).or_else(|| self.fd_value(field, buf))
+    }
+
+    /// Where the record came from.
+    fn hook(&self) -> &'static str {
+        match (Hook::from_number(self.event.header.hook), &self.event.body) {
+            (None, _) => "unknown",
+            (Some(Hook::Usual), Body::Fork(_)) => "tp_btf/sched_process_fork",
+            (Some(Hook::Usual), Body::Exec(_)) => "tp_btf/sched_process_exec",
+            (Some(Hook::Usual), Body::Exit(_)) => "tp_btf/sched_process_exit",
+            (Some(hook), _) => hook.name(),
+        }
     }
 
     fn category(&self) -> &'static str {

@@ -30,6 +30,15 @@ pub(super) fn address(family: u16, bytes: &[u8; 16]) -> Option<IpAddr> {
     }
 }
 
+/// Where a connection goes: to connect to no address is to connect to this machine.
+fn remote(fixed: &record::SocketCall) -> Option<IpAddr> {
+    Some(match address(fixed.address_family, &fixed.remote_address)? {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    })
+}
+
 impl View<'_> {
     pub(super) fn fd_value<'b>(&'b self, field: Field, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
         match &self.event.body {
@@ -121,7 +130,7 @@ impl View<'_> {
         let is_unix = fixed.family == AF_UNIX;
         // A client's own end is the caller's, so local is client and remote is server.
         match field {
-            Field::FdNum => Some(Value::Int(i64::from(fixed.fd))),
+            Field::FdNum => (fixed.fd >= 0).then(|| Value::Int(i64::from(fixed.fd))),
             Field::FdName => {
                 tuple(connect, buf);
                 Some(Value::Text(buf))
@@ -144,16 +153,16 @@ impl View<'_> {
                 let path = unix_name(connect);
                 text(memchr::memrchr(b'/', path).map_or(path, |at| &path[at + 1..]))
             }
-            Field::FdConnected => Some(Value::Bool(fixed.result == 0)),
+            Field::FdConnected => Some(Value::Bool(
+                fixed.result == 0 || self.event.has(flags::ESTABLISHED),
+            )),
             Field::FdNameChanged => Some(Value::Bool(fixed.result == 0 || fixed.result == IN_PROGRESS)),
             Field::FdIsServer => Some(Value::Bool(false)),
             _ if is_unix => None,
             Field::FdCip | Field::FdLip | Field::FdCnet | Field::FdLnet => {
                 address(fixed.family, &fixed.local_address).map(Value::Ip)
             }
-            Field::FdSip | Field::FdRip | Field::FdSnet | Field::FdRnet => {
-                address(fixed.address_family, &fixed.remote_address).map(Value::Ip)
-            }
+            Field::FdSip | Field::FdRip | Field::FdSnet | Field::FdRnet => remote(fixed).map(Value::Ip),
             Field::FdCport | Field::FdLport => Some(Value::Uint(u64::from(fixed.local_port))),
             Field::FdSport | Field::FdRport => Some(Value::Uint(u64::from(fixed.remote_port))),
             Field::FdUid => write(buf, format_args!("{}{}", fixed.fd, self.event.header.tid)),
@@ -196,7 +205,7 @@ pub(super) fn tuple(connect: &SocketCall<'_>, buf: &mut Vec<u8>) {
         return;
     }
     let local = address(fixed.family, &fixed.local_address);
-    let remote = address(fixed.address_family, &fixed.remote_address);
+    let remote = remote(fixed);
     if let (Some(local), Some(remote)) = (local, remote) {
         // Writing to a vector does not fail.
         let _ = write!(

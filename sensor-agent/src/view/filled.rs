@@ -100,6 +100,8 @@ const fn is_of_what_happened(field: Field) -> bool {
             | Field::FsPathTargetraw
             | Field::EvtTruncated
             | Field::EvtIncomplete
+            | Field::EvtHook
+            | Field::SockCgroupDiffers
             | Field::PathMismatch
             | Field::PathUnresolved
     )

@@ -4,15 +4,16 @@
 //! record says so.
 
 use sensor_common::{
+    hook::sources,
     kernel_fields::KernelField as F,
     kind::Kind,
-    record::{SocketCall, flags},
+    record::{self, SocketCall, flags},
     syscall::Call,
 };
 
-use super::text;
+use super::{outcome, text};
 use crate::{
-    emit,
+    direct, emit,
     kernel::{Kernel, file, path},
     probe::{arguments::Arguments, enforce},
     scratch::{Scratch, clear},
@@ -22,6 +23,12 @@ use crate::{
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+/// `SOCK_RAW` (`include/linux/net.h`)
+const SOCK_RAW: u16 = 3;
+/// `include/uapi/linux/in.h`
+const IPPROTO_TCP: u16 = 6;
+const IPPROTO_UDP: u16 = 17;
+const IPPROTO_MPTCP: u16 = 262;
 /// The call goes on in the background (`include/uapi/asm-generic/errno.h`).
 const EINPROGRESS: i64 = -115;
 /// What a caller gets whose call was denied.
@@ -81,6 +88,50 @@ fn socket(task: Kernel, fd: i32) -> Option<Kernel> {
     file.follow(F::file_private_data)
 }
 
+/// Whether a program on cgroups tells of this socket's connects.
+#[inline(always)]
+fn is_told_elsewhere(sock: Kernel) -> bool {
+    if direct::sources() & sources::CGROUP_CONNECT == 0 {
+        return false;
+    }
+    let family: u16 = sock.read_or_default(F::sock_family);
+    let protocol: u16 = sock.read_or_default(F::sock_protocol);
+    let socket_type: u16 = sock.read_or_default(F::sock_type);
+    (family == AF_INET || family == AF_INET6)
+        && socket_type != SOCK_RAW
+        && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_MPTCP)
+}
+
+/// The rule that denied the call which ends with this result. A mark whose call ended otherwise is an old one, of a
+/// request that was no system call.
+#[inline(always)]
+fn denied(result: i64) -> Option<u32> {
+    enforce::denied_by(aya_ebpf::helpers::bpf_get_current_pid_tgid()).filter(|_| result == EPERM)
+}
+
+/// Tells how a connect ended that was told when it began; `false` when it is this program's to tell.
+#[inline(always)]
+pub(crate) fn complete(task: Kernel, call: Call, arguments: &Arguments, result: i64) -> bool {
+    let Some(request) = request(call, arguments) else {
+        return false;
+    };
+    let Some(sock) = socket(task, request.fd).and_then(|socket| socket.follow(F::socket_sk)) else {
+        return false;
+    };
+    if !is_told_elsewhere(sock) {
+        return false;
+    }
+    let denied = denied(result);
+    let found = if denied.is_some() { flags::DENIED } else { 0 };
+    let stage = record::outcome::DONE;
+    if outcome::with_flags(task, sock, stage, result, request.fd, found)
+        && let Some(rule) = denied
+    {
+        enforce::reported(rule);
+    }
+    true
+}
+
 /// Sends a connect record.
 #[inline(always)]
 pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i64) {
@@ -91,8 +142,7 @@ pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i
     if arguments.compat {
         scratch.flag(flags::COMPAT);
     }
-    // A mark whose call ended otherwise is an old one, of a request that was no system call.
-    let denied = enforce::denied_by(aya_ebpf::helpers::bpf_get_current_pid_tgid()).filter(|_| result == EPERM);
+    let denied = denied(result);
     if denied.is_some() {
         scratch.flag(flags::DENIED);
     }

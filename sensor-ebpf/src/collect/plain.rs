@@ -7,7 +7,11 @@ use sensor_common::{
 };
 
 use super::text;
-use crate::{emit, kernel::Kernel, probe::{arguments::Arguments, syscall::clone_flags}};
+use crate::{
+    emit,
+    kernel::Kernel,
+    probe::{arguments::Arguments, syscall::clone_flags},
+};
 
 /// Sends a record of this kind.
 #[inline(always)]

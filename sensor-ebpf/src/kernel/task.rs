@@ -136,3 +136,9 @@ pub(crate) fn identity(task: Kernel, identity: &mut Identity) {
         }
     }
 }
+
+/// The thread's name, padded with zeros.
+#[inline(always)]
+pub(crate) fn comm(task: Kernel) -> [u8; 16] {
+    task.read_or_default(F::task_comm)
+}

@@ -17,6 +17,7 @@ use sensor_common::{
 };
 
 use crate::{
+    emit::add_one,
     kernel::{self, task},
     maps::{DENY_CGROUPS, DENY_COUNTS, DENY_LIMIT, DENY_MARKS, DENY_PROTECTED, DENY_TESTS},
 };
@@ -118,7 +119,11 @@ fn act(test: &DenyTest) -> i32 {
     };
     let counts: *mut DenyCounts = counts;
     let task = task::current();
-    let number = |field| kernel::offset(field).and_then(|at| task.read_at::<u32>(at)).unwrap_or_default();
+    let number = |field| {
+        kernel::offset(field)
+            .and_then(|at| task.read_at::<u32>(at))
+            .unwrap_or_default()
+    };
     let tgid = number(F::task_tgid);
     // SAFETY (all below): the map's value is live, its counts are aligned, and changed by atomics alone.
     if test.mode == DenyMode::Observe as u32 {
@@ -176,16 +181,6 @@ fn has_its_cap() -> bool {
         return false;
     }
     limit == 0 || DENY_CGROUPS.insert(&id, &1, 0).is_err()
-}
-
-/// Adds one, though another processor may do so at the same time.
-#[inline(always)]
-pub(crate) fn add_one(at: *mut u64) {
-    // `core` has no atomic addition for this target; the instruction is as old as eBPF.
-    // SAFETY: callers give live, aligned values of maps.
-    unsafe {
-        core::arch::asm!("lock *(u64 *)({at} + 0) += {one}", at = in(reg) at, one = in(reg) 1_u64);
-    }
 }
 
 /// The rule that denied the call that now ends, once.

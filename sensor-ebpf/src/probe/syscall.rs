@@ -142,13 +142,17 @@ pub(crate) fn exit_open_send(_ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Handles the calls that connect sockets.
+/// Handles the calls that connect sockets. Of those that a program on cgroups has told when they began, it
+/// tells the end.
 ///
 /// Hook: `tp_btf/sys_exit`, by tail call.
 #[btf_tracepoint(function = "sys_exit")]
 pub(crate) fn exit_connect(ctx: BtfTracePointContext) -> i32 {
     let Some(called) = called(&ctx) else { return 0 };
     if matches!(called.call, Call::SocketCall) && called.arguments.first_four()[0] != SYS_CONNECT {
+        return 0;
+    }
+    if collect::connect::complete(task::current(), called.call, &called.arguments, called.result) {
         return 0;
     }
     if wanted(Kind::Connect, called.result) {

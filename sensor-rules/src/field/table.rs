@@ -338,6 +338,8 @@ super::fields! {
     EvtTruncated "evt.truncated" Bool [Own] None "something of the event is known to be cut, unreadable or unresolved";
     EvtDenied "evt.denied" Bool [Own] None "the sensor denied the call, for a rule whose action is deny";
     EvtIncomplete "evt.incomplete" Text [Own] None "what that is, as field: reason; no value when nothing is";
+    EvtHook "evt.hook" Text [Own] None "the place in the kernel that told of the event";
+    SockCgroupDiffers "sock.cgroup_differs" Bool [Own] None "the socket was made in another cgroup than the process's; only where the socket told of it";
     PathMismatch "path.mismatch" Bool [Own] None "the caller's name is not the file's: links, dots, or a race; a relative name is compared with the end of the path";
     PathUnresolved "path.unresolved" Bool [Own] None "the path is only the caller's word: the kernel has not resolved it";
     ProcKey "proc.key" Text [Own] None "stable id of the process, tgid:start in ns after boot; never reused before a restart";

@@ -65,6 +65,8 @@ fn denials_and_reports_agree_exactly_and_switching_loses_nothing() {
         .set(format!("enforce.off_file={}", off.display()))
         .set("enforce.denials_per_cgroup_max=1000000")
         .set("kernel.activity_ring_bytes=67108864")
+        // Nor about how fast a sink writes.
+        .set("grpc.queue_items_max=65536")
         // Connections that pass are bulk, of which a cgroup has a budget; this test is not about it.
         .set("kernel.cgroup_events_per_second=1000000")
         .start()

@@ -57,7 +57,7 @@ const RULES: &str = r#"
   condition: evt.type = connect and ours
   output: >
     %evt.type %evt.res %evt.rawres %evt.failed %fd.name %fd.type %fd.l4proto %fd.sockfamily %fd.filename %fd.cip
-    %fd.cport %fd.sip %fd.sport %fd.lip %fd.lport %fd.rip %fd.rport %fd.connected %fd.num %proc.name
+    %fd.cport %fd.sip %fd.sport %fd.lip %fd.lport %fd.rip %fd.rport %fd.connected %fd.num %evt.hook %proc.name
   priority: NOTICE
 - rule: name
   desc: every field of a call about names

@@ -62,7 +62,7 @@ fn samples() -> Vec<Event<'static>> {
         for tgid in [30, HOST] {
             let mut header = header(tgid, 100);
             header.cgroup_id = u64::from(tgid);
-            header.flags = flags::PATH_TRUNCATED;
+            header.flags = flags::PATH_TRUNCATED | flags::UNNUMBERED;
             events.push(Event {
                 header,
                 body: body.clone(),

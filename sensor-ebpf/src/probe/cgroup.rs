@@ -1,0 +1,83 @@
+//! Programs on the root of the cgroup hierarchy: every internet socket's connect, datagram and bind, with
+//! the addresses as the kernel has copied them, whatever call asked for it: 64-bit, 32-bit, `io_uring`,
+//! TCP fast open. Other calls cost nothing.
+//!
+//! They see the cgroup that the *socket* was made in; that is why they sit at the root, and why records
+//! tell of the current task. Each allows what it sees (returns 1).
+
+use aya_ebpf::{
+    EbpfContext as _, helpers::generated::bpf_get_socket_cookie, macros::cgroup_sock_addr,
+    programs::SockAddrContext,
+};
+use sensor_common::hook::Hook;
+
+use crate::collect::socket::{self, Peer};
+
+/// The hook lets the operation happen.
+const ALLOW: i32 = 1;
+
+/// The address that the call is about. Ports are in network order, in the low half.
+#[inline(always)]
+fn peer_4(ctx: &SockAddrContext) -> Peer {
+    // SAFETY: the context is valid while the program runs; the verifier allows 4-byte loads of these.
+    let (address, port) = unsafe { ((*ctx.sock_addr).user_ip4, (*ctx.sock_addr).user_port) };
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&address.to_ne_bytes());
+    Peer {
+        family: socket::AF_INET,
+        address: bytes,
+        port: u16::from_be(port as u16),
+    }
+}
+
+/// As [`peer_4`], for IPv6.
+#[inline(always)]
+fn peer_6(ctx: &SockAddrContext) -> Peer {
+    // SAFETY: as above; word by word, since the verifier allows nothing else.
+    let (words, port) = unsafe {
+        let at = &raw const (*ctx.sock_addr).user_ip6;
+        let word = |index: usize| core::ptr::read_volatile(at.cast::<u32>().add(index));
+        ([word(0), word(1), word(2), word(3)], (*ctx.sock_addr).user_port)
+    };
+    let mut bytes = [0; 16];
+    for (index, word) in words.iter().enumerate() {
+        bytes[index * 4..index * 4 + 4].copy_from_slice(&word.to_ne_bytes());
+    }
+    Peer {
+        family: socket::AF_INET6,
+        address: bytes,
+        port: u16::from_be(port as u16),
+    }
+}
+
+/// The socket: its cookie, which this asks for and so makes, and its address as a number.
+#[inline(always)]
+fn own(ctx: &SockAddrContext) -> (u64, *const u64) {
+    // SAFETY: the helper takes the context; the pointer is only passed on.
+    unsafe {
+        (
+            bpf_get_socket_cookie(ctx.as_ptr()),
+            (*ctx.sock_addr).__bindgen_anon_1.sk as *const u64,
+        )
+    }
+}
+
+/// Reports a connect of an IPv4 address, before it is tried.
+///
+/// Hook: `cgroup/connect4`, from 4.17 on. TCP, UDP and MPTCP, not UDP-Lite and raw sockets.
+#[cgroup_sock_addr(connect4)]
+pub(crate) fn connect4(ctx: SockAddrContext) -> i32 {
+    let (cookie, sk) = own(&ctx);
+    socket::connect(Hook::Connect4, &peer_4(&ctx), cookie, sk);
+    ALLOW
+}
+
+/// Reports a connect of an IPv6 address, before it is tried; IPv4 addresses in IPv6 clothes too.
+///
+/// Hook: `cgroup/connect6`, from 4.17 on.
+#[cgroup_sock_addr(connect6)]
+pub(crate) fn connect6(ctx: SockAddrContext) -> i32 {
+    let (cookie, sk) = own(&ctx);
+    socket::connect(Hook::Connect6, &peer_6(&ctx), cookie, sk);
+    ALLOW
+}
