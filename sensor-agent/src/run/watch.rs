@@ -60,7 +60,7 @@ impl MaybeWatch {
                 }
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
