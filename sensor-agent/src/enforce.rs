@@ -311,11 +311,12 @@ fn network(text: &str) -> Option<Way> {
     };
     let mask = mask(bits);
     let address = u128::from(address) & mask;
+    let low = |value: u128| u64::try_from(value & u128::from(u64::MAX)).ok();
+    let halves = |value: u128| Some((low(value >> 64)?, low(value)?));
+    let (address, mask) = (halves(address)?, halves(mask)?);
     Some(with(|test| {
-        test.address_high = (address >> 64) as u64;
-        test.address_low = address as u64;
-        test.mask_high = (mask >> 64) as u64;
-        test.mask_low = mask as u64;
+        (test.address_high, test.address_low) = address;
+        (test.mask_high, test.mask_low) = mask;
     }))
 }
 

@@ -15,8 +15,12 @@ pub enum Stage {
     Late = 1,
 }
 
+/// Number of kinds, as the index of a map.
+#[expect(clippy::cast_possible_truncation, reason = "a kind's number has eight bits")]
+const KINDS: u32 = KIND_COUNT as u32;
+
 /// Slots of the arrays of filters and of what follows them.
-pub const STAGE_SLOTS: u32 = 2 * KIND_COUNT as u32;
+pub const STAGE_SLOTS: u32 = 2 * KINDS;
 
 impl Stage {
     /// Both.
@@ -25,7 +29,7 @@ impl Stage {
     /// The slot of a kind at this stage.
     #[must_use]
     pub const fn slot(self, kind: Kind) -> u32 {
-        self as u32 * KIND_COUNT as u32 + kind as u32
+        self as u32 * KINDS + kind as u32
     }
 
     /// Its name in status and explanations.

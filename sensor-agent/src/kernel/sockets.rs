@@ -38,7 +38,7 @@ fn load_one(ebpf: &mut Ebpf, types: &Btf, hook: Hook, name: &str) -> Result<(), 
     let loaded = if hook == Hook::SocketState {
         <&mut BtfTracePoint>::try_from(program).and_then(|program| program.load(name, types))
     } else {
-        <&mut CgroupSockAddr>::try_from(program).and_then(|program| program.load())
+        <&mut CgroupSockAddr>::try_from(program).and_then(CgroupSockAddr::load)
     };
     loaded.map_err(|error| error.to_string())
 }
@@ -110,9 +110,9 @@ impl Sockets {
             }
             let program = ebpf.program_mut(name).ok_or(LoadError::Absent(name))?;
             let detached = if *hook == Hook::SocketState {
-                <&mut BtfTracePoint>::try_from(program).and_then(|program| program.unload())
+                <&mut BtfTracePoint>::try_from(program).and_then(BtfTracePoint::unload)
             } else {
-                <&mut CgroupSockAddr>::try_from(program).and_then(|program| program.unload())
+                <&mut CgroupSockAddr>::try_from(program).and_then(CgroupSockAddr::unload)
             };
             detached.map_err(|source| LoadError::Program {
                 program: name,

@@ -68,10 +68,9 @@ pub(super) async fn run(args: &RunArgs, prepared: Prepared, start_ns: u64) -> Re
         .filter
         .then(|| prepared.rules.set.demands());
     for filter in probes.set_filters(demands, &types)? {
-        let (kind, stage) = (filter.kind.name(), filter.stage.name());
         tracing::info!(
-            kind,
-            stage,
+            kind = filter.kind.name(),
+            stage = filter.stage.name(),
             instructions = filter.instructions,
             "rules run in the kernel"
         );

@@ -44,7 +44,7 @@ impl View<'_> {
         match &self.event.body {
             Body::Open(open) => self.file_value(open, field),
             Body::Socket(connect) => self.connection_value(connect, field, buf),
-            Body::Path(call) => self.path_call_value(call, field),
+            Body::Path(call) => Self::path_call_value(call, field),
             Body::Fork(_) | Body::Exec(_) | Body::Exit(_) | Body::Identity(_) | Body::Plain(_) => None,
         }
     }
@@ -86,13 +86,13 @@ impl View<'_> {
 
     /// The names of a call about names. As in Falco, `fd.*` has a value only where the call was given an open file, or
     /// made one.
-    fn path_call_value<'b>(&'b self, call: &'b PathCall<'b>, field: Field) -> Option<Value<'b>> {
+    fn path_call_value<'b>(call: &'b PathCall<'b>, field: Field) -> Option<Value<'b>> {
         let has_file = call.fixed.file.inode != 0;
         let two_names = !call.given2.is_empty();
         let slash = memchr::memrchr(b'/', call.path);
         match field {
-            Field::FsPathName if two_names => text(parameters::second_path(call)),
-            Field::FsPathNameraw if two_names => text(call.given2),
+            Field::FsPathName | Field::FsPathTarget if two_names => text(parameters::second_path(call)),
+            Field::FsPathNameraw | Field::FsPathTargetraw if two_names => text(call.given2),
             Field::FsPathName => text(Self::call_path(call)),
             Field::FsPathNameraw => text(call.given),
             Field::FsPathSource if two_names => text(if call.given.is_empty() {
@@ -105,8 +105,6 @@ impl View<'_> {
             } else {
                 call.given
             }),
-            Field::FsPathTarget if two_names => text(parameters::second_path(call)),
-            Field::FsPathTargetraw if two_names => text(call.given2),
             Field::FdName if has_file => text(call.path),
             Field::FdNum if has_file => Some(Value::Int(i64::from(call.fixed.dirfd))),
             Field::FdFilename if has_file => text(slash.map_or(call.path, |at| &call.path[at + 1..])),

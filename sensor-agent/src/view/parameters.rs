@@ -57,6 +57,11 @@ use Source::{
 type Parameter = (&'static str, Source);
 
 /// The parameters of a call; none for calls whose events have a table of their own.
+#[expect(
+    clippy::too_many_lines,
+    clippy::match_same_arms,
+    reason = "a table, with the calls in their order"
+)]
 pub(super) fn of(call: Call) -> &'static [Parameter] {
     match call {
         Call::Rename | Call::Link => &[("res", Result), ("oldpath", Path), ("newpath", Path2)],

@@ -90,12 +90,6 @@ impl Assembler {
         self.code.push(u64::from_le_bytes(bytes));
     }
 
-    /// Instructions so far.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.code.len()
-    }
-
     /// A label without a place yet.
     pub fn label(&mut self) -> Label {
         self.labels.push(None);

@@ -287,12 +287,11 @@ impl Emitter<'_> {
             word[..size].copy_from_slice(&rest[..size]);
             let value = u64::from_le_bytes(word);
             self.asm.load(width, R0, at, small(from));
-            match i32::try_from(value) {
-                Ok(immediate) => self.asm.jump_if_imm(If::Ne, R0, immediate, other),
-                Err(_) => {
-                    self.asm.set_wide(R9, value);
-                    self.asm.jump_if(If::Ne, R0, R9, other);
-                }
+            if let Ok(immediate) = i32::try_from(value) {
+                self.asm.jump_if_imm(If::Ne, R0, immediate, other);
+            } else {
+                self.asm.set_wide(R9, value);
+                self.asm.jump_if(If::Ne, R0, R9, other);
             }
             from += size;
         }

@@ -1,6 +1,6 @@
 //! What a rule matches in user space passes its filter, and a filter in the kernel decides as its formula does.
 
-use std::mem::offset_of;
+use std::{fmt::Write as _, mem::offset_of};
 
 use proptest::prelude::*;
 use sensor_common::{
@@ -90,10 +90,11 @@ fn condition() -> impl Strategy<Value = String> {
 fn rules(conditions: &[String]) -> RuleSet {
     let mut text = String::new();
     for (number, condition) in conditions.iter().enumerate() {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "- rule: r{number}\n  desc: d\n  output: o\n  priority: NOTICE\n  condition: >\n    \
              evt.type in (open, openat, openat2, creat) and {condition}\n"
-        ));
+        );
     }
     let mut loader = Loader::new(LoadOptions::default());
     loader.add_file("random.yaml", text.as_bytes());
@@ -122,14 +123,16 @@ fn record() -> impl Strategy<Value = Vec<u8>> {
             put(fixed(offset_of!(Open, call)), &(call as u32).to_ne_bytes());
             let mut at = begin;
             for (member, text) in [(offset_of!(Open, path), path), (offset_of!(Open, given), given)] {
-                let span = [at as u16, text.len() as u16].map(u16::to_ne_bytes).concat();
+                let span = [at, text.len()]
+                    .map(|number| u16::try_from(number).unwrap().to_ne_bytes())
+                    .concat();
                 assert_eq!(span.len(), size_of::<Span>());
                 put(fixed(member), &span);
                 at += text.len();
             }
             bytes.extend_from_slice(path.as_bytes());
             bytes.extend_from_slice(given.as_bytes());
-            let len = (bytes.len() as u32).to_ne_bytes();
+            let len = u32::try_from(bytes.len()).unwrap().to_ne_bytes();
             bytes[..4].copy_from_slice(&len);
             bytes
         },
@@ -240,7 +243,7 @@ mod kernel {
             let sizes = [slot, 4, size_of::<sensor_common::counters::KindCounters>()];
             let mut maps: Vec<_> = sizes
                 .into_iter()
-                .filter_map(|size| bpf::testing::array(size as u32, 8))
+                .filter_map(|size| bpf::testing::array(u32::try_from(size).unwrap(), 8))
                 .collect();
             maps.push(bpf::testing::program_array(sensor_common::filter::STAGE_SLOTS)?);
             (maps.len() == 4).then_some(Self { maps })
