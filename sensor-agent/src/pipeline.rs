@@ -36,6 +36,8 @@ use crate::{
 
 /// CPUs whose sequence numbers are followed; records of further ones are delivered all the same.
 const CPUS_MAX: usize = 4096;
+/// The log tells of malformed records no more often than this; the metric counts each.
+const MALFORMED_SAID_EVERY_NS: u64 = 10_000_000_000;
 
 /// Facts that are taken in before one record: a flood of them delays no event for long.
 const FACTS_A_RECORD_MAX: usize = 16;
@@ -61,6 +63,9 @@ pub struct Pipeline {
     hold: Hold,
     /// What was already said of losses, by cgroup, kind and cause.
     reported: HashMap<(u64, u32, u32), u64>,
+    /// Records that were not understood since the log last said so, and when that was.
+    malformed: u64,
+    malformed_said_ns: u64,
 }
 
 /// What a pipeline needs from outside.
@@ -116,6 +121,8 @@ impl Pipeline {
             pending: Pending::default(),
             sequences: Default::default(),
             reported: HashMap::new(),
+            malformed: 0,
+            malformed_said_ns: 0,
             worker: parts.worker,
             hold: Hold::new(parts.hold_ns),
         }
@@ -136,7 +143,13 @@ impl Pipeline {
     pub fn handle(&mut self, ring: Ring, bytes: &[u8]) {
         if let Err(error) = self.take(ring, bytes) {
             self.stats.malformed(ring);
-            tracing::error!(ring = ring.name(), %error, "a record was not understood and is lost");
+            self.malformed += 1;
+            let now_ns = clock::boot_ns();
+            if now_ns >= self.malformed_said_ns + MALFORMED_SAID_EVERY_NS || self.malformed_said_ns == 0 {
+                let count = std::mem::take(&mut self.malformed);
+                self.malformed_said_ns = now_ns;
+                tracing::error!(ring = ring.name(), count, %error, "records were not understood and are lost; the last error is this");
+            }
         }
     }
 
@@ -358,7 +371,7 @@ impl Pipeline {
         stats.runtime_unknown.set(counts.unknown.load(Relaxed));
         stats.runtime_refused.set(counts.refused.load(Relaxed));
         stats.workloads.set(self.state.workloads.len().0 as u64);
-        let cgroups: Vec<_> = self.state.cgroups.iter().cloned().collect();
+        let cgroups: Vec<_> = self.state.cgroups.iter().map(Arc::downgrade).collect();
         stats.cgroups.set(cgroups.len() as u64);
         stats.cgroups_evicted.set(self.state.cgroups.evicted);
         stats.containers.set(self.state.residences.len() as u64);

@@ -4,7 +4,7 @@
 //! contended instruction is on the hot path.
 
 use std::sync::{
-    Arc,
+    Weak,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -86,8 +86,8 @@ pub struct Stats {
     pub workloads: Counter,
     /// Nanoseconds spent on decoding, enriching and matching.
     pub busy_ns: Counter,
-    /// The cgroups themselves, as of the last second.
-    pub cgroup_list: ArcSwap<Vec<Arc<Cgroup>>>,
+    /// The cgroups themselves, as of the last second. It keeps none of them alive: whom the state forgets is forgotten.
+    pub cgroup_list: ArcSwap<Vec<Weak<Cgroup>>>,
 }
 
 impl Stats {

@@ -2,7 +2,10 @@
 
 mod rules;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+};
 
 use arc_swap::ArcSwap;
 use sensor_common::{
@@ -67,6 +70,7 @@ impl Live {
         let known = self.stats.cgroup_list.load();
         let mut found: Vec<_> = known
             .iter()
+            .filter_map(Weak::upgrade)
             .map(|cgroup| v1::CgroupCounters {
                 cgroup_id: cgroup.id,
                 path: String::from_utf8_lossy(&cgroup.path).into_owned(),
