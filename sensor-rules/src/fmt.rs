@@ -1,17 +1,19 @@
 //! Formats rule files: the layout of conditions and blanks that say nothing, and nothing else.
 //!
-//! It edits lines of text, so that comments, quotes and the order of everything stay as they are. A condition of several
-//! lines gets one line for each of its top `and`s and `or`s; trailing blanks go, and so do blank lines beyond one.
+//! It edits lines of text, so that comments, quotes and the order of everything stay as they are. Trailing blanks go, and
+//! so do blank lines beyond one; the lines of a condition are laid out as [`layout`] says.
 //!
 //! Invariant: [`format`] reads the file before and after, and gives no text unless both say the same: equal in
 //! everything, conditions word by word.
 
+mod layout;
+mod words;
+
 use std::rc::Rc;
 
+use self::layout::condition;
+use self::words::same_words;
 use crate::load::yaml::{Kind, Node, documents};
-
-/// Columns that a line of a condition may have, unless one word is longer.
-const LINE_CHARS_MAX: usize = 120;
 
 /// Why a file is not formatted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,43 +74,6 @@ fn same(a: &Node, b: &Node, is_condition: bool) -> bool {
         }
         _ => false,
     }
-}
-
-fn same_words(a: &str, b: &str) -> bool {
-    let words = words(a);
-    words.is_some() && words == self::words(b)
-}
-
-/// A condition's words, split at blanks that are not in quotes. `None` where a quote does not end, or holds a line break.
-fn words(text: &str) -> Option<Vec<&str>> {
-    let bytes = text.as_bytes();
-    let is_blank = |byte: u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
-    let (mut words, mut at) = (Vec::new(), 0);
-    while at < bytes.len() {
-        if is_blank(bytes[at]) {
-            at += 1;
-            continue;
-        }
-        let start = at;
-        while at < bytes.len() && !is_blank(bytes[at]) {
-            let quote = bytes[at];
-            at += 1;
-            if !matches!(quote, b'"' | b'\'') {
-                continue;
-            }
-            // As in the language: the first quote that no backslash precedes.
-            let first = at;
-            let rest = bytes[first..].iter().enumerate();
-            let end = rest
-                .map(|(offset, byte)| (first + offset, *byte))
-                .find(|(place, byte)| {
-                    *byte == b'\n' || (*byte == quote && (*place == first || bytes[place - 1] != b'\\'))
-                });
-            at = end.filter(|(_, byte)| *byte == quote)?.0 + 1;
-        }
-        words.push(&text[start..at]);
-    }
-    Some(words)
 }
 
 /// How a block of text (`>` or `|`) begins.
@@ -178,51 +143,6 @@ fn block<'a, 'b>(below: &'a [&'b str], indent: usize) -> &'a [&'b str] {
     &below[..length]
 }
 
-/// Lays the lines of a condition out anew. `None` where it cannot be split into words.
-fn condition(block: &[&str]) -> Option<Vec<String>> {
-    let indent = block
-        .iter()
-        .find(|line| !line.trim().is_empty())
-        .map(|line| indent_of(line))?;
-    let text = block.join("\n");
-    let (mut lines, mut line, mut depth) = (Vec::new(), String::new(), 0_i64);
-    for word in words(&text)? {
-        let is_top = depth == 0 && matches!(word, "and" | "or");
-        let is_long = line.chars().count() + 1 + word.chars().count() > LINE_CHARS_MAX;
-        if !line.is_empty() && (is_top || is_long) {
-            lines.push(std::mem::take(&mut line));
-        }
-        if line.is_empty() {
-            let deeper = if is_top || lines.is_empty() { 0 } else { 2 };
-            line.push_str(&" ".repeat(indent + deeper));
-        } else {
-            line.push(' ');
-        }
-        line.push_str(word);
-        depth += opened(word);
-    }
-    lines.push(line);
-    Some(lines)
-}
-
-/// How many brackets a word opens beyond those that it closes, quoted ones not counted.
-fn opened(word: &str) -> i64 {
-    let mut quote = None;
-    let mut before = ' ';
-    let mut depth = 0;
-    for char in word.chars() {
-        match (quote, char) {
-            (None, '(') => depth += 1,
-            (None, ')') => depth -= 1,
-            (None, '"' | '\'') => quote = Some(char),
-            (Some(open), _) if open == char && before != '\\' => quote = None,
-            _ => {}
-        }
-        before = char;
-    }
-    depth
-}
-
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
@@ -230,8 +150,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_condition_has_a_line_for_each_demand_and_comments_stay() {
-        let text = "\n# About   \n\n\n- rule: R   # name\n  desc: >\n    two  \n\n    lines\n  condition: >\n    evt.type = open and   fd.name\n      = \"a  and  b\"   and (x or\n    y) or z\n  output: o\t\n\n\n";
+    fn lines_stay_broken_where_the_author_broke_them_and_comments_stay() {
+        let text = "\n# About   \n\n\n- rule: R   # name\n  desc: >\n    two  \n\n    lines\n  condition: >\n    evt.type = open   and\n    fd.name = \"a  and  b\"   and (x or\n       y   or z)\n\n\n    or (u\n        or v)\n  output: o\t\n\n\n";
         expect![[r#"
             # About
 
@@ -242,9 +162,11 @@ mod tests {
                 lines
               condition: >
                 evt.type = open
-                and fd.name = "a  and  b"
-                and (x or y)
-                or z
+                and fd.name = "a  and  b" and (x or
+                   y or z)
+
+                or (u
+                    or v)
               output: o
         "#]]
         .assert_eq(&format(text).unwrap());
@@ -255,8 +177,28 @@ mod tests {
         let long = "proc.name in (aaaaaaaaaaaaaaaa, bbbbbbbbbbbbbbbbbbbbbbbbb, cccccccccccccccccccccccccc, ddddddddddddddddddd, eeeeeeeee)";
         let text = format!("- macro: m\n  condition: |\n    {long} and ({long} or {long})\n");
         let once = format(&text).unwrap();
-        assert!(once.lines().all(|line| line.len() <= LINE_CHARS_MAX), "{once}");
+        assert!(
+            once.lines().all(|line| line.len() <= layout::LINE_CHARS_MAX),
+            "{once}"
+        );
         assert_eq!(format(&once).unwrap(), once);
+    }
+
+    #[test]
+    fn what_is_too_long_is_broken_at_its_outermost_operators() {
+        let name = "a.b = ccccccccccccccccccccccccccccccccccc";
+        let text =
+            format!("- macro: m\n  condition: >\n    {name} and ({name} or {name} or {name}) and {name}\n");
+        expect![[r"
+            - macro: m
+              condition: >
+                a.b = ccccccccccccccccccccccccccccccccccc
+                and (a.b = ccccccccccccccccccccccccccccccccccc
+                  or a.b = ccccccccccccccccccccccccccccccccccc
+                  or a.b = ccccccccccccccccccccccccccccccccccc)
+                and a.b = ccccccccccccccccccccccccccccccccccc
+        "]]
+        .assert_eq(&format(&text).unwrap());
     }
 
     #[test]
@@ -275,15 +217,5 @@ mod tests {
         let text = "- rule: R\n  desc: >2\n    condition: >\n      a   b\n";
         assert_eq!(format(text), Err(FormatError::WouldChange));
         assert!(matches!(format("- [a\n"), Err(FormatError::Yaml { line: 1, .. })));
-    }
-
-    #[test]
-    fn a_quote_ends_where_the_language_ends_it() {
-        assert_eq!(
-            words(r#"a = "b \" c" d"#).unwrap(),
-            ["a", "=", r#""b \" c""#, "d"]
-        );
-        assert_eq!(words("a 'b"), None);
-        assert_eq!(opened("(a('('"), 2);
     }
 }

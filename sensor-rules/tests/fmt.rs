@@ -8,6 +8,9 @@
 
 use std::path::{Path, PathBuf};
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 use sensor_rules::fmt::format;
 use sensor_rules::load::{LoadOptions, Loaded, Loader};
 
@@ -123,5 +126,106 @@ fn comments_stay() {
             "{}",
             path.display()
         );
+    }
+}
+
+/// Words of conditions, whether or not they make sense together.
+const WORDS: [&str; 14] = [
+    "and",
+    "or",
+    "not",
+    "(",
+    ")",
+    "proc.name",
+    "=",
+    "in",
+    "(aaa,",
+    "bbb)",
+    "((x.y",
+    "\"a and  (b\"",
+    "'#'",
+    "# no comment",
+];
+const BREAKS: [&str; 8] = [
+    " ",
+    " ",
+    " ",
+    "   ",
+    "\n    ",
+    "\n\n\n    ",
+    "\n       ",
+    " \t\n     ",
+];
+
+/// A condition that its author laid out somehow.
+fn laid_out() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        8 => select(&WORDS[..]).prop_map(str::to_owned),
+        1 => (30_usize..150).prop_map(|length| "w".repeat(length)),
+    ];
+    vec((word, select(&BREAKS[..])), 1..60).prop_map(|words| {
+        let text: String = words
+            .iter()
+            .flat_map(|(word, blank)| [word.as_str(), blank])
+            .collect();
+        text.trim_end().to_owned()
+    })
+}
+
+fn file(condition: &str) -> String {
+    format!(
+        "# About\n- macro: m  # it\n  condition: >\n    {condition}\n\n\n  # After\n- list: l\n  items: [a,   # one\n    b]\n"
+    )
+}
+
+/// The lines of the condition in [`file`].
+fn lines(file: &str) -> Vec<&str> {
+    let above = file.lines().skip_while(|line| !line.contains("condition:"));
+    above
+        .skip(1)
+        .take_while(|line| line.trim().is_empty() || line.starts_with("    "))
+        .collect()
+}
+
+/// The position among all words of each line's first word, without the operators that lead it.
+fn breaks(lines: &[&str]) -> Vec<usize> {
+    let (mut words, mut found) = (0, Vec::new());
+    for line in lines {
+        let own: Vec<_> = line.split_whitespace().collect();
+        let operators = own.iter().take_while(|word| is_operator(word)).count();
+        if operators < own.len() {
+            found.push(words + operators);
+        }
+        words += own.len();
+    }
+    found
+}
+
+fn is_operator(word: &str) -> bool {
+    matches!(word, "and" | "or")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+
+    #[test]
+    fn formatting_keeps_words_comments_and_the_lines_of_the_author(condition in laid_out()) {
+        let text = file(&condition);
+        let once = format(&text).unwrap();
+        prop_assert_eq!(&format(&once).unwrap(), &once, "formatting again changes nothing");
+        prop_assert!(text.split_whitespace().eq(once.split_whitespace()), "{}", once);
+        for part in ["# About\n- macro: m  # it\n  condition: >\n    ", "\n\n  # After\n- list: l\n  items: [a,   # one\n    b]\n"] {
+            prop_assert!(once.contains(part), "{}", once);
+        }
+        let (authored, laid_out) = (lines(&text), lines(&once));
+        let kept = breaks(&laid_out);
+        for place in breaks(&authored) {
+            prop_assert!(kept.contains(&place), "a line of the author is joined\n{}\n{}", text, once);
+        }
+        for line in laid_out {
+            let words = line.split_whitespace().skip_while(|word| is_operator(word));
+            let is_short = line.chars().count() <= 120 || words.count() <= 3;
+            prop_assert!(is_short && line == line.trim_end(), "{}", line);
+        }
     }
 }

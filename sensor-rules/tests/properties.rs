@@ -115,6 +115,21 @@ proptest! {
     }
 
     #[test]
+    fn laid_out_by_fmt_it_means_the_same(
+        expr in condition(),
+        breaks in vec(proptest::sample::select(vec!["", "  ", "\n    ", "\n\n        ", " \t\n      "]), 1..20),
+    ) {
+        let (printed, mut breaks) = (expr.to_string(), breaks.into_iter().cycle());
+        let parts = printed.split_inclusive(" and ").flat_map(|part| part.split_inclusive(" or "));
+        let condition: String = parts.flat_map(|part| [part, breaks.next().unwrap_or_default()]).collect();
+        let text = format!("- macro: m\n  condition: >\n    {}\n", condition.trim_end());
+        let formatted = sensor_rules::fmt::format(&text).unwrap();
+        let (_, condition) = formatted.split_once(">\n").unwrap();
+        let parsed = parse_condition(condition, &ParseOptions::RULE).unwrap();
+        prop_assert_eq!(parsed.to_string(), printed);
+    }
+
+    #[test]
     fn the_compiled_form_agrees_with_the_interpreter(
         expr in condition_with_exception(), events in vec(event(), 1..6),
     ) {

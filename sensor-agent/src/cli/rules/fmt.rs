@@ -18,8 +18,10 @@ use crate::{
 /// Arguments of `sensor rules fmt`.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
-A condition that stands below `condition: >` gets one line for each of its top `and`s and `or`s. Trailing blanks go, and
-so do blank lines beyond one. Nothing else changes: a file is only written if it still says the same, word by word.
+Lines stay broken where their author broke them. In a condition that stands below `condition: >`, blanks between words
+become one, an `and` or `or` outside of brackets moves from the end of a line to the start of the next, and a line beyond
+120 columns is broken at its outermost `and`s and `or`s. Trailing blanks go, and so do blank lines beyond one. Nothing else
+changes: a file is only written if it still says the same, word by word.
 
 Examples:
   sensor rules fmt my-rules.yaml
