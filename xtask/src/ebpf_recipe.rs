@@ -20,6 +20,15 @@ pub(crate) const LINKER_VERSION: &str = "0.13.0";
 pub(crate) const LINKER_ENV: &str = "SENSOR_BPF_LINKER";
 
 const TARGET: &str = "bpfel-unknown-none";
+/// The profile of `sensor-ebpf/Cargo.toml` again, as variables: a cargo configuration in a folder above would go before
+/// the manifest, and the verifier takes only what was compiled in this way.
+const PROFILE: [(&str, &str); 5] = [
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3"),
+    ("CARGO_PROFILE_RELEASE_DEBUG", "2"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
+    ("CARGO_PROFILE_RELEASE_LTO", "true"),
+    ("CARGO_PROFILE_RELEASE_INCREMENTAL", "false"),
+];
 /// Name of the binary in `sensor-ebpf/Cargo.toml`.
 const OBJECT_NAME: &str = "sensor";
 
@@ -271,7 +280,8 @@ impl Recipe<'_> {
             // `core` for eBPF and aya-ebpf's intrinsics are behind feature gates of the compiler.
             .env("RUSTC_BOOTSTRAP", "1")
             .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker)
-            .env("CARGO_ENCODED_RUSTFLAGS", self.rustflags());
+            .env("CARGO_ENCODED_RUSTFLAGS", self.rustflags())
+            .envs(PROFILE);
         if compiler.build_std {
             cargo.arg("-Zbuild-std=core");
         }
