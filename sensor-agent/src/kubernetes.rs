@@ -7,6 +7,7 @@
 //! Invariant: it reads. It has no request that changes anything.
 
 mod api;
+pub(crate) mod fuzzing;
 mod owner;
 mod parse;
 mod split;

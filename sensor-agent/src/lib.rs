@@ -7,6 +7,7 @@ pub mod detection;
 pub mod doctor;
 pub mod enforce;
 pub mod event;
+pub mod fuzzing;
 pub mod hub;
 pub mod kernel;
 pub mod kubernetes;

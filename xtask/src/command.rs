@@ -6,6 +6,7 @@ mod build_ebpf;
 mod configurations;
 mod demo;
 mod doc_check;
+mod fuzz;
 mod harness;
 mod image;
 mod k8s;
@@ -42,6 +43,7 @@ enum Task {
     Test(test::Test),
     Vmtest(vmtest::Vmtest),
     Bench(bench::Bench),
+    Fuzz(fuzz::Fuzz),
     Lint(lint::Lint),
     DocCheck(doc_check::DocCheck),
     Image(image::Image),
@@ -61,6 +63,7 @@ impl Xtask {
             Task::Test(command) => command.run(repo),
             Task::Vmtest(command) => command.run(repo),
             Task::Bench(command) => command.run(repo),
+            Task::Fuzz(command) => command.run(repo),
             Task::Lint(command) => command.run(repo),
             Task::DocCheck(command) => command.run(repo),
             Task::Image(command) => command.run(repo),

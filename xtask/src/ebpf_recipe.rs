@@ -207,11 +207,19 @@ fn sysroot(rustc: Command) -> Option<PathBuf> {
 
 /// Folder that `cargo xtask setup` installs the linker to, for one LLVM release.
 ///
+/// # Errors
+/// [`Error::NoCacheFolder`] when the environment names no home.
+pub(crate) fn linker_folder(llvm_major: u32) -> Result<PathBuf, Error> {
+    Ok(cache_folder()?.join(format!("bpf-linker-{LINKER_VERSION}-llvm-{llvm_major}")))
+}
+
+/// Folder of the tools that are built once a machine.
+///
 /// It lies outside the repository: a second clone on the same machine finds it ready.
 ///
 /// # Errors
 /// [`Error::NoCacheFolder`] when the environment names no home.
-pub(crate) fn linker_folder(llvm_major: u32) -> Result<PathBuf, Error> {
+pub(crate) fn cache_folder() -> Result<PathBuf, Error> {
     let absolute = |name| {
         env::var_os(name)
             .map(PathBuf::from)
@@ -220,9 +228,7 @@ pub(crate) fn linker_folder(llvm_major: u32) -> Result<PathBuf, Error> {
     let cache = absolute("XDG_CACHE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
         .ok_or(Error::NoCacheFolder)?;
-    Ok(cache
-        .join("sensor")
-        .join(format!("bpf-linker-{LINKER_VERSION}-llvm-{llvm_major}")))
+    Ok(cache.join("sensor"))
 }
 
 /// Finds the linker for a compiler with this LLVM release: the one [`LINKER_ENV`] names, or the one `setup` built.

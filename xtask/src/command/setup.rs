@@ -5,6 +5,7 @@
 
 pub(super) mod apt;
 mod deny;
+pub(super) mod fuzzer;
 mod linker;
 
 use std::path::{Path, PathBuf};
