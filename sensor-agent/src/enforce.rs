@@ -1,31 +1,45 @@
-//! Rules whose `action` is `deny`: from a condition to tests that the kernel makes itself.
+//! Rules whose `action` is `deny` or `kill`: from a condition to tests that the kernel makes itself.
 //!
 //! A condition is taken only when the tests hold exactly where it does. Anything else is refused with the part
 //! that is in the way: a kernel that denies more than the rule says breaks workloads, and one that denies less
 //! is a promise not kept.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::Arc,
-};
+mod atom;
+mod paths;
 
-use sensor_common::enforce::{DENY_RULES_MAX, DENY_TESTS_MAX, DenyTest};
-use sensor_rules::ast::{Check, Expr, Literal, Op, Operand, Right};
+use std::sync::Arc;
 
-/// A rule that denies.
+use sensor_common::enforce::{DENY_RULES_MAX, DENY_TESTS_MAX, DenyTest, operations};
+use sensor_rules::ast::Expr;
+
+use self::paths::PathSet;
+pub use self::paths::{PathPattern, entries};
+
+/// A rule that denies or kills.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DenyRule {
     /// Its name.
     pub name: String,
     /// It matches where one of these does.
-    pub tests: Vec<DenyTest>,
+    pub tests: Vec<PathTest>,
+}
+
+/// A test, with the paths that it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathTest {
+    /// What the kernel compares with numbers.
+    pub test: DenyTest,
+    /// Of a program, for a test about such.
+    pub programs: Vec<PathPattern>,
+    /// Of a file, for a test about such.
+    pub files: Vec<PathPattern>,
 }
 
 /// Why a rule cannot deny.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnforceError {
     /// The action is none of ours.
-    #[error("rule `{rule}`: action `{action}` is not known: write deny, or leave the key out")]
+    #[error("rule `{rule}`: action `{action}` is not known: write deny or kill, or leave the key out")]
     Action {
         /// The rule.
         rule: String,
@@ -33,55 +47,70 @@ pub enum EnforceError {
         action: String,
     },
     /// Part of the condition is not decided in the kernel.
-    #[error("rule `{rule}` cannot deny: the kernel does not decide `{part}` exactly: {why}")]
+    #[error("rule `{rule}` cannot {action}: the kernel does not decide `{part}` exactly: {why}")]
     Inexact {
         /// The rule.
         rule: String,
+        /// `deny` or `kill`.
+        action: String,
         /// The sub-expression that is in the way.
         part: String,
         /// Why, and what to do.
         why: &'static str,
     },
-    /// Nothing limits the condition to connections.
-    #[error("rule `{0}` cannot deny: each way to match it must demand `evt.type=connect`")]
-    NoConnect(String),
     /// More than the kernel side has room for.
     #[error(
-        "rule `{0}` cannot deny: the rules that deny need more than {DENY_TESTS_MAX} tests or {DENY_RULES_MAX} rules"
+        "rule `{0}` cannot be enforced: the rules that deny or kill need more than {DENY_TESTS_MAX} tests or {DENY_RULES_MAX} rules"
     )]
     TooMany(String),
 }
 
 /// One way to match, in the making.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Way {
-    /// Whether it demands a connect.
-    is_connect: bool,
     test: DenyTest,
+    /// The program that is started, where that matters.
+    programs: Option<PathSet>,
+    /// The file that is opened, where that matters.
+    files: Option<PathSet>,
 }
 
-const ANY: Way = Way {
-    is_connect: false,
-    test: DenyTest {
-        address_high: 0,
-        address_low: 0,
-        mask_high: 0,
-        mask_low: 0,
-        port_min: 0,
-        port_max: u16::MAX as u32,
-        protocol: 0,
-        has_uid: 0,
-        uid: 0,
-        rule: 0,
-        mode: 0,
-        reserved: 0,
-    },
-};
+/// Each operation there is: nothing has been said of `evt.type`.
+const ANY_OPERATION: u32 = u32::MAX;
 
-/// `::ffff:0:0/96`: how the kernel side writes IPv4 addresses.
-const MAPPED_BITS: u8 = 96;
+/// Ways to open a file that a condition names, as bits while it is looked at. They become one operation: the hook sees
+/// the file, not the call.
+mod opens {
+    pub(super) const OPEN: u32 = 1 << 28;
+    pub(super) const OPENAT: u32 = 1 << 29;
+    pub(super) const OPENAT2: u32 = 1 << 30;
+    pub(super) const ALL: u32 = OPEN | OPENAT | OPENAT2;
+}
+
+impl Way {
+    fn any() -> Self {
+        Self {
+            test: DenyTest {
+                operations: ANY_OPERATION,
+                port_max: u32::from(u16::MAX),
+                ..DenyTest::default()
+            },
+            programs: None,
+            files: None,
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut DenyTest)) -> Self {
+        let mut way = Self::any();
+        change(&mut way.test);
+        way
+    }
+}
 
 /// Prepares one rule, after `before` others with `tests_before` tests.
+///
+/// # Errors
+/// When the action is not known, the kernel does not decide the condition exactly, or there is no room.
 pub fn prepare(
     name: &str,
     action: &str,
@@ -89,35 +118,96 @@ pub fn prepare(
     before: usize,
     tests_before: usize,
 ) -> Result<DenyRule, EnforceError> {
-    if action != "deny" {
-        return Err(EnforceError::Action {
-            rule: name.into(),
-            action: action.into(),
-        });
-    }
-    let ways = ways(condition).map_err(|refusal| match refusal {
+    let kills = match action {
+        "deny" => 0,
+        "kill" => 1,
+        _ => {
+            return Err(EnforceError::Action {
+                rule: name.into(),
+                action: action.into(),
+            });
+        }
+    };
+    let refusal = |refusal| match refusal {
         Refusal::Part(part, why) => EnforceError::Inexact {
             rule: name.into(),
+            action: action.into(),
             part,
             why,
         },
         Refusal::TooMany => EnforceError::TooMany(name.into()),
-    })?;
-    if ways.iter().any(|way| !way.is_connect) {
-        return Err(EnforceError::NoConnect(name.into()));
+    };
+    let ways = ways(condition).map_err(refusal)?;
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let mut tests = Vec::new();
+    for way in ways {
+        let Some(mut test) = finish(way, condition).map_err(refusal)? else {
+            continue;
+        };
+        test.test.rule = number(before);
+        test.test.number = number(tests_before + tests.len());
+        test.test.kills = kills;
+        tests.push(test);
     }
-    if before >= DENY_RULES_MAX as usize || tests_before + ways.len() > DENY_TESTS_MAX as usize {
+    if before >= DENY_RULES_MAX as usize || tests_before + tests.len() > DENY_TESTS_MAX as usize {
         return Err(EnforceError::TooMany(name.into()));
     }
-    let number = u32::try_from(before).unwrap_or(u32::MAX);
-    let tests = ways.into_iter().map(|way| DenyTest {
-        rule: number,
-        ..way.test
-    });
     Ok(DenyRule {
         name: name.into(),
-        tests: tests.collect(),
+        tests,
     })
+}
+
+/// The way as a test; `None` when nothing can satisfy it.
+fn finish(way: Way, condition: &Expr) -> Result<Option<PathTest>, Refusal> {
+    let Way {
+        mut test,
+        programs,
+        files,
+    } = way;
+    let all = |why| Err(refused(condition, why));
+    if test.operations == ANY_OPERATION {
+        return all(
+            "each way to match it must demand an evt.type: connect, execve, execveat, or the calls that open",
+        );
+    }
+    match test.operations & opens::ALL {
+        0 => {}
+        opens::ALL => test.operations |= operations::OPEN,
+        _ => {
+            return all(
+                "where a file is opened the kernel does not tell by which call: demand evt.type in (open, openat, openat2)",
+            );
+        }
+    }
+    test.operations &= !opens::ALL;
+    // What is said of an address holds for nothing else, and so for a file.
+    let is_about_address = test.mask_high | test.mask_low != 0
+        || test.port_min > 0
+        || test.port_max < u32::from(u16::MAX)
+        || test.protocol != 0;
+    if is_about_address {
+        test.operations &= operations::CONNECT;
+    }
+    if files.is_some() || test.access != 0 {
+        test.operations &= operations::OPEN;
+    }
+    let starts = operations::EXECVE | operations::EXECVEAT;
+    if programs.is_some() && test.operations & !starts != 0 {
+        return all("proc.exepath is decided where a program is started, of no other event");
+    }
+    let list = |paths: Option<PathSet>| paths.map(PathSet::into_patterns);
+    let (programs, files) = (list(programs), list(files));
+    test.has_paths = u32::from(programs.is_some() || files.is_some());
+    let holds_nothing = |paths: &Option<Vec<PathPattern>>| paths.as_ref().is_some_and(Vec::is_empty);
+    if test.operations == 0 || holds_nothing(&programs) || holds_nothing(&files) {
+        return Ok(None);
+    }
+    Ok(Some(PathTest {
+        test,
+        programs: programs.unwrap_or_default(),
+        files: files.unwrap_or_default(),
+    }))
 }
 
 enum Refusal {
@@ -128,7 +218,7 @@ enum Refusal {
 fn ways(expr: &Expr) -> Result<Vec<Way>, Refusal> {
     match expr {
         Expr::And(parts) => {
-            let mut all = vec![ANY];
+            let mut all = vec![Way::any()];
             for part in parts {
                 let of_part = ways(part)?;
                 let both = |first: &Way| {
@@ -155,7 +245,7 @@ fn ways(expr: &Expr) -> Result<Vec<Way>, Refusal> {
             Some(body) => ways(body),
             None => Err(refused(expr, "the macro is not known")),
         },
-        Expr::Check(check) => atom(check),
+        Expr::Check(check) => atom::ways(check),
         Expr::Not(_) => Err(refused(expr, "write what is denied, not what is left out")),
         Expr::Exception(_) => Err(refused(
             expr,
@@ -185,15 +275,18 @@ fn meet(first: &Way, second: &Way) -> Option<Way> {
     }
     test.port_min = a.port_min.max(b.port_min);
     test.port_max = a.port_max.min(b.port_max);
-    if test.port_min > test.port_max {
+    test.operations = a.operations & b.operations;
+    if test.port_min > test.port_max || test.operations == 0 {
         return None;
     }
     test.protocol = either(a.protocol != 0, a.protocol, b.protocol != 0, b.protocol)?;
     test.uid = either(a.has_uid != 0, a.uid, b.has_uid != 0, b.uid)?;
     test.has_uid = a.has_uid | b.has_uid;
+    test.access = a.access | b.access;
     Some(Way {
-        is_connect: first.is_connect || second.is_connect,
         test,
+        programs: PathSet::both(first.programs.as_ref(), second.programs.as_ref()),
+        files: PathSet::both(first.files.as_ref(), second.files.as_ref()),
     })
 }
 
@@ -203,125 +296,6 @@ fn either(has_a: bool, a: u32, has_b: bool, b: u32) -> Option<u32> {
         (true, _) => Some(a),
         (false, _) => Some(b),
     }
-}
-
-/// The ways in which one test of the condition can hold.
-fn atom(check: &Check) -> Result<Vec<Way>, Refusal> {
-    let no = |why| Refusal::Part(check.to_string(), why);
-    let Operand::Field(field) = &check.left else {
-        return Err(no("transformers are computed by the agent"));
-    };
-    if field.argument.is_some() || check.modifier.is_some() {
-        return Err(no("arguments and modifiers are looked at by the agent"));
-    }
-    let literals: &[Literal] = match &check.right {
-        Right::Value(value) => std::slice::from_ref(value),
-        Right::List(list) => list,
-        Right::Nothing | Right::Operand(_) => return Err(no("it does not compare with a constant")),
-    };
-    let is_equality = matches!(check.op, Op::Eq | Op::EqEq | Op::In);
-    let texts = literals
-        .iter()
-        .map(|literal| std::str::from_utf8(&literal.bytes).unwrap_or_default());
-    let name = field.name.as_str();
-    let is_range = check.op.is_order() && matches!(name, "fd.sport" | "fd.rport");
-    if !is_equality && !is_range {
-        return Err(no(
-            "only =, in and, for ports, <, <=, >, >= are decided in the kernel",
-        ));
-    }
-    match name {
-        // Other types are no connects, so these ways cannot be.
-        "evt.type" => Ok(texts
-            .filter(|text| *text == "connect")
-            .map(|_| Way {
-                is_connect: true,
-                ..ANY
-            })
-            .collect()),
-        "fd.l4proto" => texts
-            .map(|text| match text {
-                "tcp" => Ok(with(|test| test.protocol = 6)),
-                "udp" => Ok(with(|test| test.protocol = 17)),
-                _ => Err(no("only tcp and udp have the hook")),
-            })
-            .collect(),
-        "user.uid" => texts
-            .map(|text| {
-                let uid = text.parse().map_err(|_| no("it is no user id"))?;
-                Ok(with(|test| {
-                    test.has_uid = 1;
-                    test.uid = uid;
-                }))
-            })
-            .collect(),
-        "fd.sport" | "fd.rport" => texts
-            .map(|text| {
-                let port: u16 = text.parse().map_err(|_| no("it is no port"))?;
-                ports(check.op, port).ok_or_else(|| no("no port satisfies it"))
-            })
-            .collect(),
-        "fd.sip" | "fd.rip" | "fd.snet" | "fd.rnet" => texts
-            .map(|text| network(text).ok_or_else(|| no("it is neither an address nor a network")))
-            .collect(),
-        _ => Err(no(
-            "it knows evt.type, fd.sip, fd.rip, fd.snet, fd.rnet, fd.sport, fd.rport, fd.l4proto and user.uid",
-        )),
-    }
-}
-
-fn with(change: impl FnOnce(&mut DenyTest)) -> Way {
-    let mut way = ANY;
-    change(&mut way.test);
-    way
-}
-
-fn ports(op: Op, port: u16) -> Option<Way> {
-    let (min, max) = match op {
-        Op::Lt => (0, port.checked_sub(1)?),
-        Op::Le => (0, port),
-        Op::Gt => (port.checked_add(1)?, u16::MAX),
-        Op::Ge => (port, u16::MAX),
-        _ => (port, port),
-    };
-    Some(with(|test| {
-        test.port_min = min.into();
-        test.port_max = max.into();
-    }))
-}
-
-/// An address, or a network as `ADDRESS/BITS`.
-fn network(text: &str) -> Option<Way> {
-    let (address, bits) = match text.split_once('/') {
-        Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
-        None => (text, None),
-    };
-    let (address, bits) = match address.parse().ok()? {
-        IpAddr::V4(address) => {
-            let bits = bits.unwrap_or(32);
-            (bits <= 32).then_some((Ipv4Addr::to_ipv6_mapped(&address), MAPPED_BITS + bits))?
-        }
-        IpAddr::V6(address) => {
-            let bits = bits.unwrap_or(128);
-            // A network that would hold the IPv4 addresses too, which the rule does not mean.
-            let holds_ipv4 = bits < MAPPED_BITS
-                && Ipv6Addr::from(u128::from(address) & mask(bits)) == Ipv6Addr::UNSPECIFIED;
-            (bits <= 128 && !holds_ipv4).then_some((address, bits))?
-        }
-    };
-    let mask = mask(bits);
-    let address = u128::from(address) & mask;
-    let low = |value: u128| u64::try_from(value & u128::from(u64::MAX)).ok();
-    let halves = |value: u128| Some((low(value >> 64)?, low(value)?));
-    let (address, mask) = (halves(address)?, halves(mask)?);
-    Some(with(|test| {
-        (test.address_high, test.address_low) = address;
-        (test.mask_high, test.mask_low) = mask;
-    }))
-}
-
-fn mask(bits: u8) -> u128 {
-    u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -265,7 +265,7 @@ struct EnforcementLabels {
     outcome: &'static str,
 }
 
-/// What became of connections that rules with `action: deny` match.
+/// What became of operations that rules with `action: deny` or `kill` match.
 #[derive(Debug, Clone, Default)]
 pub struct EnforcementMetrics {
     connections: Family<EnforcementLabels, Counter>,
@@ -282,8 +282,8 @@ impl EnforcementMetrics {
 
     fn register(&self, registry: &mut Registry) {
         registry.register(
-            "enforcement_connections",
-            "Connections that a rule with action deny matches, by what became of them",
+            "enforcement_operations",
+            "Operations that a rule with action deny or kill matches, by what became of them",
             self.connections.clone(),
         );
     }

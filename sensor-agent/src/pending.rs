@@ -133,7 +133,7 @@ impl Pending {
         }
         let mut ready = self.waiting.remove(&key)?.over();
         ready.fd = fixed.fd;
-        ready.found = header.flags & flags::DENIED;
+        ready.found = header.flags & (flags::DENIED | flags::KILLED);
         Some(ready)
     }
 

@@ -89,6 +89,9 @@ impl EventTypes {
             Body::Exec(exec) if exec.fixed.by_descriptor != 0 => self.execveat,
             Body::Exec(_) => self.execve,
             Body::Exit(_) => self.exit,
+            // A denied program is told as the start that it would have been.
+            Body::Path(_) if event.has(flags::DENIED) && event.call() == Call::Execve => self.execve,
+            Body::Path(_) if event.has(flags::DENIED) && event.call() == Call::Execveat => self.execveat,
             Body::Open(_) | Body::Socket(_) | Body::Path(_) | Body::Identity(_) | Body::Plain(_) => {
                 self.calls[event.call() as usize]
             }

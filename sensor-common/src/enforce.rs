@@ -1,4 +1,4 @@
-//! Connections that rules deny: what the agent tells the programs, and what they count.
+//! What rules deny or kill for: what the agent tells the programs, and what they count.
 
 /// Tests at most, over all rules; each is one way in which a rule can match.
 pub const DENY_TESTS_MAX: u32 = 64;
@@ -15,7 +15,38 @@ pub const DENY_CGROUPS_MAX: u32 = 4096;
 /// Tasks with a denied call that has not ended yet.
 pub const DENY_MARKS_MAX: u32 = 4096;
 
-/// What is done about a connection that a test matches.
+/// Bytes of a path that are compared. A rule's constant is shorter, so that a longer path equals none.
+pub const PATH_KEY_BYTES: usize = 256;
+
+/// Paths at most, over all rules, in each of the two tables.
+pub const DENY_PATHS_MAX: u32 = 8192;
+
+/// Slots for the paths of operations that are being decided; each is one preempted task's.
+pub const LSM_SLOTS: u32 = 16;
+
+/// What a process is about to do, as bits of [`DenyTest::operations`].
+pub mod operations {
+    /// Connects an internet socket.
+    pub const CONNECT: u32 = 1 << 0;
+    /// Starts a program by its path.
+    pub const EXECVE: u32 = 1 << 1;
+    /// Starts a program by a descriptor.
+    pub const EXECVEAT: u32 = 1 << 2;
+    /// Opens a file, by whatever call.
+    pub const OPEN: u32 = 1 << 3;
+    /// How far to the left the bits stand that say what tests kill for, where both are told in one word.
+    pub const KILL_SHIFT: u32 = 16;
+}
+
+/// What a file is opened for, as bits of [`DenyTest::access`].
+pub mod access {
+    /// Reading.
+    pub const READ: u32 = 1 << 0;
+    /// Writing.
+    pub const WRITE: u32 = 1 << 1;
+}
+
+/// What is done about an operation that a test matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum DenyMode {
@@ -23,7 +54,7 @@ pub enum DenyMode {
     Off = 0,
     /// It is counted, and goes on.
     Observe = 1,
-    /// It is denied.
+    /// The rule's action is taken.
     Enforce = 2,
 }
 
@@ -54,11 +85,20 @@ pub struct DenyTest {
     pub rule: u32,
     /// [`DenyMode`]
     pub mode: u32,
-    /// Filler.
-    pub reserved: u32,
+    /// What the process must be about to do: one of [`operations`].
+    pub operations: u32,
+    /// What the file must be opened for: all of [`access`]; 0 is anything.
+    pub access: u32,
+    /// 1 when the path's entry in the table of the operation must name this test.
+    pub has_paths: u32,
+    /// Number of this test, below [`DENY_TESTS_MAX`]: the bit of it in the tables of paths. It stays when tests are
+    /// put into another order.
+    pub number: u32,
+    /// 1 when the process is killed, 0 when the operation is denied.
+    pub kills: u32,
 }
 
-/// What became of a rule's connections. Each that matches is counted once in the first four.
+/// What became of a rule's operations. Each that matches is counted once in the first five.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct DenyCounts {
@@ -66,10 +106,12 @@ pub struct DenyCounts {
     pub observed: u64,
     /// Denied.
     pub denied: u64,
-    /// Went on, because their cgroup had its cap of denials.
+    /// Went on, because their cgroup had its cap.
     pub capped: u64,
     /// Went on, because the process is protected.
     pub protected: u64,
-    /// Denied ones whose record has been made.
+    /// The process was killed.
+    pub killed: u64,
+    /// Denied or killed ones whose record has been made.
     pub reported: u64,
 }

@@ -28,11 +28,15 @@ pub enum Hook {
     IoUringComplete = 10,
     /// A mark on a file.
     Fanotify = 11,
+    /// A program that is about to be started.
+    LsmExec = 12,
+    /// A file that is about to be opened.
+    LsmOpen = 13,
 }
 
 impl Hook {
     /// Every hook, in the order of its number.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Usual,
         Self::SocketState,
         Self::Connect4,
@@ -45,6 +49,8 @@ impl Hook {
         Self::IoUringSubmit,
         Self::IoUringComplete,
         Self::Fanotify,
+        Self::LsmExec,
+        Self::LsmOpen,
     ];
 
     /// The hook of this number.
@@ -73,6 +79,8 @@ impl Hook {
             Self::IoUringSubmit => "tp_btf/io_uring_submit_req",
             Self::IoUringComplete => "tp_btf/io_uring_complete",
             Self::Fanotify => "fanotify",
+            Self::LsmExec => "lsm/bprm_check_security",
+            Self::LsmOpen => "lsm/file_open",
         }
     }
 }

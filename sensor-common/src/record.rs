@@ -60,6 +60,8 @@ pub mod flags {
     pub const PATH_PARTLY_GIVEN: u32 = 1 << 19;
     /// The same of the second path.
     pub const PATH2_PARTLY_GIVEN: u32 = 1 << 20;
+    /// The kernel side killed the process, for a rule that asked for it.
+    pub const KILLED: u32 = 1 << 23;
     /// The kernel side denied the call, for a rule that asked for it.
     pub const DENIED: u32 = 1 << 30;
 

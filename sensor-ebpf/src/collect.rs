@@ -1,6 +1,7 @@
 //! Collectors: kernel objects in, a record out. None of them cares which hook called it.
 
 pub(crate) mod connect;
+pub(crate) mod denied;
 pub(crate) mod exec;
 pub(crate) mod exit;
 pub(crate) mod fork;

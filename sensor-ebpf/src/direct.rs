@@ -28,6 +28,7 @@ use crate::{
     budget, emit,
     kernel::{self, Kernel, cgroup, task},
     maps::{ACTIVITY, COUNTERS, SOURCES},
+    scratch::Scratch,
 };
 
 /// A record with a fixed part and no tail.
@@ -134,6 +135,30 @@ pub(crate) fn send<Fixed>(
     count(kind, Count::Sent);
     emit::wake(kind);
     true
+}
+
+/// Sends a record about the current task that was put together in a slot of its own. Whether it was sent.
+#[inline(always)]
+pub(crate) fn send_whole(scratch: &mut Scratch, task: Kernel, kind: Kind) -> bool {
+    count(kind, Count::Seen);
+    // SAFETY: helpers without arguments.
+    let (time_ns, cpu) = unsafe { (bpf_ktime_get_boot_ns(), bpf_get_smp_processor_id()) };
+    let len = scratch.end();
+    scratch.flag(flags::UNNUMBERED);
+    let header = scratch.header();
+    header.len = len as u32;
+    header.version = LAYOUT_VERSION;
+    header.kind = kind as u8;
+    header.cpu = cpu as u16;
+    header.time_ns = time_ns;
+    header.sequence = 0;
+    if emit::output(scratch, len, kind) {
+        count(kind, Count::Sent);
+        true
+    } else {
+        emit::lost(task.0, kind as u32, LossCause::RingFull as u32);
+        false
+    }
 }
 
 /// Fills in the header's facts about the task, by reads alone: cgroup programs have few helpers.

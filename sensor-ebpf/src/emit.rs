@@ -148,9 +148,9 @@ pub(crate) fn send(mut scratch: Scratch, task: Kernel, kind: Kind) {
     let len = scratch.end();
     // SAFETY: helpers without arguments.
     let (time_ns, cpu) = unsafe { (bpf_ktime_get_boot_ns(), bpf_get_smp_processor_id()) };
-    // What was denied is always told.
-    let is_denied = scratch.header().flags & flags::DENIED != 0;
-    if kind.is_bulk() && !is_denied && budget::is_exceeded(scratch.header(), kind, time_ns) {
+    // What the sensor did is always told.
+    let is_answered = scratch.header().flags & (flags::DENIED | flags::KILLED) != 0;
+    if kind.is_bulk() && !is_answered && budget::is_exceeded(scratch.header(), kind, time_ns) {
         scratch.release();
         lost(task.0, kind as u32, LossCause::Budget as u32);
         return;
@@ -193,7 +193,7 @@ fn next_sequence(ring: Ring) -> u64 {
 
 /// Copies the record's bytes in use to the ring; `false` when it has no room.
 #[inline(always)]
-fn output(scratch: &Scratch, len: u64, kind: Kind) -> bool {
+pub(crate) fn output(scratch: &Scratch, len: u64, kind: Kind) -> bool {
     let ring = kind.ring();
     let mut bounded = len;
     // VERIFIER: a bound that the compiler cannot drop; records are shorter than 32 KiB.

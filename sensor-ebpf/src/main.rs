@@ -14,6 +14,7 @@ mod budget;
 mod collect;
 mod direct;
 mod emit;
+mod enforce;
 mod filter;
 mod kernel;
 mod maps;

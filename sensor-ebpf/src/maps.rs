@@ -2,18 +2,21 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
 };
 use sensor_common::{
     counters::{FirstKey, KindCounters, LossKey},
-    enforce::{DENY_CGROUPS_MAX, DENY_MARKS_MAX, DENY_RULES_MAX, DENY_TESTS_MAX, DenyCounts, DenyTest},
+    enforce::{
+        DENY_CGROUPS_MAX, DENY_MARKS_MAX, DENY_PATHS_MAX, DENY_RULES_MAX, DENY_TESTS_MAX, DenyCounts, DenyTest,
+        LSM_SLOTS, PATH_KEY_BYTES,
+    },
     filter::STAGE_SLOTS,
     kind::{KIND_COUNT, RING_COUNT},
     limits::{BUDGET_CGROUPS_MAX, FIRST_EVENTS_MAX, LOSS_CGROUPS_MAX, SCRATCH_SLOTS, SYSCALLS_MAX},
     syscall::{CALL_COUNT, HANDLER_COUNT, Places, Route},
 };
 
-use crate::scratch::Slot;
+use crate::{enforce::PathKey, probe::lsm::LsmSlot, scratch::Slot};
 
 /// Fork, exec, exit. The agent sets its size.
 #[map]
@@ -83,13 +86,38 @@ pub(crate) static FILTERS: ProgramArray = ProgramArray::with_max_entries(STAGE_S
 #[map]
 pub(crate) static CONTINUE: ProgramArray = ProgramArray::with_max_entries(STAGE_SLOTS, 0);
 
-/// Connections that are denied. The agent fills it in from the start; the first that is off ends it.
+/// What is denied or killed for. The agent fills it in from the start; the first that is off ends it.
 #[map]
 pub(crate) static DENY_TESTS: Array<DenyTest> = Array::with_max_entries(DENY_TESTS_MAX, 0);
 
 /// One entry a rule.
 #[map]
 pub(crate) static DENY_COUNTS: Array<DenyCounts> = Array::with_max_entries(DENY_RULES_MAX, 0);
+
+/// One entry: what the tests are about, as bits of [`sensor_common::enforce::operations`].
+#[map]
+pub(crate) static DENY_OPERATIONS: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Paths of programs, and beginnings of such, that tests name; the value has a bit for each test.
+#[map]
+pub(crate) static DENY_PROGRAMS: LpmTrie<[u8; PATH_KEY_BYTES], u64> = LpmTrie::with_max_entries(DENY_PATHS_MAX, 0);
+
+/// The same of files.
+#[map]
+pub(crate) static DENY_FILES: LpmTrie<[u8; PATH_KEY_BYTES], u64> = LpmTrie::with_max_entries(DENY_PATHS_MAX, 0);
+
+/// Where a path is put to be looked up.
+#[map]
+pub(crate) static DENY_KEYS: PerCpuArray<PathKey> = PerCpuArray::with_max_entries(1, 0);
+
+/// Where an LSM program puts a record together: it can be preempted, so a slot is nobody else's only by its entry in
+/// [`LSM_CLAIMS`].
+#[map]
+pub(crate) static LSM_SLOTS_OF: Array<LsmSlot> = Array::with_max_entries(LSM_SLOTS, 0);
+
+/// Slots in use.
+#[map]
+pub(crate) static LSM_CLAIMS: HashMap<u32, u32> = HashMap::with_max_entries(LSM_SLOTS, 0);
 
 /// Denials that one cgroup may have within the agent's window, which empties [`DENY_CGROUPS`].
 #[map]
@@ -103,6 +131,6 @@ pub(crate) static DENY_CGROUPS: LruHashMap<u64, u64> = LruHashMap::with_max_entr
 #[map]
 pub(crate) static DENY_PROTECTED: HashMap<u64, u32> = HashMap::with_max_entries(DENY_CGROUPS_MAX, 0);
 
-/// Threads whose call was denied and has not ended, with the rule.
+/// Threads whose call was denied and has not ended, with the rule and whether they are to be killed.
 #[map]
-pub(crate) static DENY_MARKS: LruHashMap<u64, u32> = LruHashMap::with_max_entries(DENY_MARKS_MAX, 0);
+pub(crate) static DENY_MARKS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(DENY_MARKS_MAX, 0);

@@ -2,7 +2,8 @@
 
 pub(crate) mod arguments;
 pub(crate) mod cgroup;
-pub(crate) mod enforce;
+mod enforce;
+pub(crate) mod lsm;
 pub(crate) mod sched;
 pub(crate) mod socket;
 pub(crate) mod syscall;

@@ -98,12 +98,24 @@ impl Scratch {
         // SAFETY: as above.
         unsafe { *depth = taken + 1 };
         let mut scratch = Self { slot };
-        scratch.set_end((size_of::<Header>() + size_of::<Fixed>()) as u64);
-        let header = scratch.header();
-        header.flags = 0;
-        header.hook = Hook::Usual as u32;
-        header.key = 0;
+        scratch.begin::<Fixed>(Hook::Usual);
         Some(scratch)
+    }
+
+    /// A record in a slot that is the caller's in another way; it is not to be released.
+    #[inline(always)]
+    pub(crate) fn over(slot: *mut Slot) -> Self {
+        Self { slot }
+    }
+
+    /// Begins a record with this fixed part.
+    #[inline(always)]
+    pub(crate) fn begin<Fixed>(&mut self, hook: Hook) {
+        self.set_end((size_of::<Header>() + size_of::<Fixed>()) as u64);
+        let header = self.header();
+        header.flags = 0;
+        header.hook = hook as u32;
+        header.key = 0;
     }
 
     /// The slot that this CPU took last: how a program that was reached by tail call goes on.

@@ -159,7 +159,7 @@ fn property(key: &str) -> Value {
         }
         "capture" => flag("Whether a capture is wanted when the rule matches."),
         "action" => json!({
-            "enum": ["deny"],
+            "enum": ["deny", "kill"],
             "description": "What the kernel does about an event that matches; only of sensor, see docs/enforcement.md.",
         }),
         "capture_duration" => json!({

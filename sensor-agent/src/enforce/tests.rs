@@ -6,7 +6,8 @@ use super::*;
 
 fn prepared(condition: &str) -> Result<Vec<DenyTest>, EnforceError> {
     let condition = Arc::new(parse_condition(condition, &ParseOptions::default()).unwrap());
-    prepare("r", "deny", &condition, 0, 0).map(|rule| rule.tests)
+    let rule = prepare("r", "deny", &condition, 0, 0)?;
+    Ok(rule.tests.into_iter().map(|test| test.test).collect())
 }
 
 #[test]
@@ -24,7 +25,21 @@ fn a_condition_becomes_the_ways_in_which_it_can_hold() {
             "evt.type=connect and fd.snet in (10.0.0.0/8) and fd.sip=11.0.0.1",
             0,
         ),
-        ("evt.type=open", 0),
+        ("evt.type=unlink", 0),
+        (
+            "evt.type in (execve, execveat) and proc.exepath in (/a, /b, /c)",
+            1,
+        ),
+        ("evt.type=execve and proc.exepath=/a and proc.exepath=/b", 0),
+        (
+            "evt.type=execve and proc.exepath=/a/b and proc.exepath startswith /a/",
+            1,
+        ),
+        ("evt.type=execve and fd.sport=22", 0),
+        (
+            "evt.type in (open, openat, openat2) and fd.name startswith /etc/",
+            1,
+        ),
     ];
     for (condition, expected) in cases {
         assert_eq!(prepared(condition).unwrap().len(), expected, "{condition}");
@@ -58,5 +73,29 @@ fn what_the_kernel_does_not_decide_is_named() {
             other => panic!("{condition}: {other:?}"),
         }
     }
-    assert_eq!(prepared("fd.sport=22"), Err(EnforceError::NoConnect("r".into())));
+    for condition in [
+        "fd.sport=22",
+        "evt.type=openat and fd.name=/a",
+        "evt.type in (connect, execve) and proc.exepath=/a",
+    ] {
+        assert!(
+            matches!(prepared(condition), Err(EnforceError::Inexact { part, .. }) if part.contains(condition.split('=').next_back().unwrap())),
+            "{condition}"
+        );
+    }
+}
+
+#[test]
+fn an_entry_of_the_table_carries_what_shorter_ones_say() {
+    let pattern = |text: &str, is_beginning| PathPattern::new(text.as_bytes(), is_beginning).unwrap();
+    let first = [pattern("/a/", true)];
+    let second = [pattern("/a/b", false), pattern("/c", false)];
+    let found = entries([(0, &first[..]), (5, &second[..])].into_iter());
+    let expected = [(&b"/a/"[..], 1), (b"/a/b\0", 1 | 1 << 5), (b"/c\0", 1 << 5)];
+    assert_eq!(found.len(), 3);
+    for (path, tests) in expected {
+        assert_eq!(found[path], tests);
+    }
+    assert_eq!(PathPattern::new(b"relative", false), None);
+    assert_eq!(PathPattern::new(&[b'/'; 256], true), None);
 }

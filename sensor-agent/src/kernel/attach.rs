@@ -1,6 +1,7 @@
 //! Attaching, and what is attached.
 
 use aya::{
+    Btf as AyaBtf, Endianness,
     maps::{Array, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf},
     programs::{BtfTracePoint, ProgramError, tp_btf::BtfTracePointLinkId},
 };
@@ -14,7 +15,7 @@ use sensor_rules::partial::Demand;
 
 use super::{
     counters::Counters,
-    enforce::{self, Enforcement},
+    enforce::{self, Enforcement, Needs},
     fields::MissingField,
     filter::Installed,
     load::{self, DISPATCHER, LIFECYCLE, LoadError, LoadOptions, Loaded, ProgramSpec, take_map},
@@ -58,7 +59,8 @@ pub struct Probes {
     sockets: Sockets,
     lifecycle_attached: bool,
     calls: Vec<Call>,
-    enforces: bool,
+    /// What rules deny and kill for.
+    enforces: Needs,
     profile: Profile,
     denies: bool,
 }
@@ -99,7 +101,7 @@ impl Probes {
             sockets,
             lifecycle_attached: false,
             calls: Vec::new(),
-            enforces: false,
+            enforces: Needs::default(),
             profile: Profile::Default,
             denies: false,
         };
@@ -172,7 +174,7 @@ impl Probes {
         Ok(done.map_err(MapError::IoError)?)
     }
 
-    /// Attaches what rules deny, at the root of the v2 hierarchy; until told otherwise it only counts.
+    /// Attaches what rules deny or kill for; until told otherwise it only counts.
     pub fn attach_enforcement(
         &mut self,
         rules: &[DenyRule],
@@ -180,18 +182,24 @@ impl Probes {
     ) -> Result<Enforcement, LoadError> {
         let root = Hierarchies::find().v2.ok_or_else(|| {
             LoadError::Enforce(
-                "no cgroup v2 hierarchy is mounted: its root is where connections are denied".into(),
+                "no cgroup v2 hierarchy is mounted: its root is where connections are denied, and its cgroups have the cap".into(),
             )
         })?;
         let limit = config.denials_per_cgroup_max;
+        // Read anew, since the kernel's types are too large to be kept.
+        let types = match &self.loaded.btf {
+            Some(path) => AyaBtf::parse_file(path, Endianness::default())?,
+            None => AyaBtf::from_sys_fs()?,
+        };
         let attached = enforce::attach(
             &mut self.loaded.ebpf,
+            &types,
             rules,
             &root,
             limit,
             &config.protected_cgroups,
         )?;
-        self.enforces = true;
+        self.enforces = Needs::of(rules);
         Ok(attached)
     }
 
@@ -281,14 +289,12 @@ impl Probes {
                 "no loaded rule needs a system call".into()
             },
         });
-        if self.enforces {
-            hooks.extend(["cgroup/connect4", "cgroup/connect6"].map(|name| HookStatus {
-                name: format!("{name} (deny)"),
-                attached: true,
-                kinds: vec![Kind::Connect],
-                reason: String::new(),
-            }));
-        }
+        hooks.extend(self.enforces.hooks().map(|(hook, kind)| HookStatus {
+            name: format!("{} (deny)", hook.name()),
+            attached: true,
+            kinds: vec![kind],
+            reason: String::new(),
+        }));
         hooks.extend(self.sockets.hooks().map(|(hook, attached, reason)| HookStatus {
             name: hook.name().to_owned(),
             attached,

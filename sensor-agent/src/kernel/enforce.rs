@@ -1,23 +1,30 @@
-//! The kernel side of rules that deny: its programs, its tests, and what it counts.
+//! The kernel side of rules that deny or kill: its programs, its tests, and what it counts.
 
-use std::{fs::File, os::unix::fs::MetadataExt as _, path::Path};
+use std::{collections::BTreeMap, fs::File, os::unix::fs::MetadataExt as _, path::Path};
 
 use aya::{
-    Ebpf,
-    maps::{Array, HashMap, MapData},
-    programs::{CgroupAttachMode, CgroupSockAddr},
+    Btf, Ebpf,
+    maps::{
+        Array, HashMap, Map, MapData,
+        lpm_trie::{Key, LpmTrie},
+    },
+    programs::{CgroupAttachMode, CgroupSockAddr, Lsm, ProgramError},
 };
-use sensor_common::enforce::{DENY_TESTS_MAX, DenyCounts, DenyMode, DenyTest};
+use sensor_common::{
+    enforce::{DENY_PATHS_MAX, DENY_TESTS_MAX, DenyCounts, DenyMode, DenyTest, PATH_KEY_BYTES, operations},
+    hook::Hook,
+    kind::Kind,
+};
 
 use super::load::{LoadError, take_map};
-use crate::enforce::DenyRule;
+use crate::enforce::{DenyRule, entries};
 
 /// [`DenyTest`] as a map's value.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 struct TestValue(DenyTest);
 
-// SAFETY: four u64 and eight u32 without padding; every bit pattern is a value.
+// SAFETY: four u64 and twelve u32 without padding; every bit pattern is a value.
 unsafe impl aya::Pod for TestValue {}
 
 /// [`DenyCounts`] as a map's value.
@@ -25,13 +32,29 @@ unsafe impl aya::Pod for TestValue {}
 #[repr(transparent)]
 struct CountsValue(DenyCounts);
 
-// SAFETY: five u64 without padding; every bit pattern is a value.
+// SAFETY: six u64 without padding; every bit pattern is a value.
 unsafe impl aya::Pod for CountsValue {}
 
-/// The programs, by the names of their hooks.
-const PROGRAMS: [&str; 2] = ["enforce_connect4", "enforce_connect6"];
+/// A path padded with zeros, as the tables' keys have it.
+type PathKey = [u8; PATH_KEY_BYTES];
 
-/// Rules that deny, attached. What is attached goes when the programs go.
+/// The programs on cgroups.
+const CONNECT: [&str; 2] = ["enforce_connect4", "enforce_connect6"];
+
+/// The LSM programs: the operations that need it, its name, its hook.
+const LSM: [(u32, &str, Hook); 2] = [
+    (
+        operations::EXECVE | operations::EXECVEAT,
+        "deny_exec",
+        Hook::LsmExec,
+    ),
+    (operations::OPEN, "deny_open", Hook::LsmOpen),
+];
+
+/// Which LSMs the kernel asks.
+const ACTIVE_LSMS: &str = "/sys/kernel/security/lsm";
+
+/// Rules that deny or kill, attached. What is attached goes when the programs go.
 pub struct Enforcement {
     rules: Vec<DenyRule>,
     tests: Array<MapData, TestValue>,
@@ -40,17 +63,49 @@ pub struct Enforcement {
     modes: Vec<DenyMode>,
 }
 
-/// Loads and attaches the programs at the root of the v2 hierarchy; every rule observes until it is told to
-/// deny.
+/// What the rules need: the operations that are denied and, apart, those that are killed for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Needs {
+    pub(super) denies: u32,
+    pub(super) kills: u32,
+}
+
+impl Needs {
+    pub(super) fn of(rules: &[DenyRule]) -> Self {
+        let mut needs = Self::default();
+        for test in rules.iter().flat_map(|rule| &rule.tests) {
+            if test.test.kills == 0 {
+                needs.denies |= test.test.operations;
+            } else {
+                needs.kills |= test.test.operations;
+            }
+        }
+        needs
+    }
+
+    /// The hooks that are attached for them.
+    pub(super) fn hooks(self) -> impl Iterator<Item = (Hook, Kind)> {
+        let connects = (self.denies | self.kills) & operations::CONNECT != 0;
+        [
+            (connects, Hook::Connect4, Kind::Connect),
+            (connects, Hook::Connect6, Kind::Connect),
+            (self.denies & LSM[0].0 != 0, Hook::LsmExec, Kind::ExecFailed),
+            (self.denies & LSM[1].0 != 0, Hook::LsmOpen, Kind::Open),
+        ]
+        .into_iter()
+        .filter_map(|(is_needed, hook, kind)| is_needed.then_some((hook, kind)))
+    }
+}
+
+/// Loads and attaches the programs that the rules need; every rule observes until it is told to act.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
+    types: &Btf,
     rules: &[DenyRule],
     root: &Path,
     limit: u64,
     protected: &[std::path::PathBuf],
 ) -> Result<Enforcement, LoadError> {
-    let cannot =
-        |source: std::io::Error, path: &Path| LoadError::Enforce(format!("{}: {source}", path.display()));
     let mut of_limit: Array<_, u64> = Array::try_from(take_map(ebpf, "DENY_LIMIT")?)?;
     of_limit.set(0, limit, 0)?;
     let mut of_protected: HashMap<_, u64, u32> = HashMap::try_from(take_map(ebpf, "DENY_PROTECTED")?)?;
@@ -58,7 +113,7 @@ pub(super) fn attach(
         let inside = path.strip_prefix("/").unwrap_or(path);
         let folder = root.join(inside);
         let id = std::fs::metadata(&folder)
-            .map_err(|error| cannot(error, &folder))?
+            .map_err(|error| cannot(&error, &folder))?
             .ino();
         of_protected.insert(id, 1, 0)?;
     }
@@ -70,8 +125,56 @@ pub(super) fn attach(
         modes: vec![DenyMode::Observe; rules.len()],
     };
     enforcement.write()?;
-    let cgroup = File::open(root).map_err(|error| cannot(error, root))?;
-    for name in PROGRAMS {
+    let tests = || rules.iter().flat_map(|rule| &rule.tests);
+    write_paths(
+        take_map(ebpf, "DENY_PROGRAMS")?,
+        entries(tests().map(|test| (test.test.number, &test.programs[..]))),
+    )?;
+    write_paths(
+        take_map(ebpf, "DENY_FILES")?,
+        entries(tests().map(|test| (test.test.number, &test.files[..]))),
+    )?;
+    let needs = Needs::of(rules);
+    if (needs.denies | needs.kills) & operations::CONNECT != 0 {
+        attach_connect(ebpf, root)?;
+    }
+    for (wanted, name, hook) in LSM {
+        if needs.denies & wanted != 0 {
+            attach_lsm(ebpf, types, name, hook)?;
+        }
+    }
+    // Last, since it is what makes programs ask at all.
+    let mut wanted: Array<_, u32> = Array::try_from(take_map(ebpf, "DENY_OPERATIONS")?)?;
+    wanted.set(0, needs.denies | needs.kills << operations::KILL_SHIFT, 0)?;
+    Ok(enforcement)
+}
+
+fn cannot(source: &std::io::Error, path: &Path) -> LoadError {
+    LoadError::Enforce(format!("{}: {source}", path.display()))
+}
+
+fn write_paths(map: Map, entries: BTreeMap<Vec<u8>, u64>) -> Result<(), LoadError> {
+    if entries.len() > DENY_PATHS_MAX as usize {
+        return Err(LoadError::Enforce(format!(
+            "rules that deny or kill name {} paths; there is room for {DENY_PATHS_MAX}",
+            entries.len()
+        )));
+    }
+    let mut trie: LpmTrie<_, PathKey, u64> = LpmTrie::try_from(map)?;
+    for (bytes, tests) in entries {
+        let mut path = [0; PATH_KEY_BYTES];
+        let room = path.get_mut(..bytes.len());
+        room.ok_or(LoadError::Absent("room for a path"))?
+            .copy_from_slice(&bytes);
+        let bits = u32::try_from(bytes.len() * 8).unwrap_or(u32::MAX);
+        trie.insert(&Key::new(bits, path), tests, 0)?;
+    }
+    Ok(())
+}
+
+fn attach_connect(ebpf: &mut Ebpf, root: &Path) -> Result<(), LoadError> {
+    let cgroup = File::open(root).map_err(|error| cannot(&error, root))?;
+    for name in CONNECT {
         let refused = |source| LoadError::Program {
             program: name,
             source,
@@ -88,7 +191,47 @@ pub(super) fn attach(
             .attach(&cgroup, CgroupAttachMode::Single)
             .map_err(refused)?;
     }
-    Ok(enforcement)
+    Ok(())
+}
+
+/// Loads and attaches an LSM program. The kernel takes one also where it never asks BPF, so that is looked at first.
+fn attach_lsm(ebpf: &mut Ebpf, types: &Btf, name: &'static str, hook: Hook) -> Result<(), LoadError> {
+    let refused = |reason: String| {
+        LoadError::Enforce(format!(
+            "{} is where programs and files are denied, and {reason}; `action: kill` needs no LSM",
+            hook.name()
+        ))
+    };
+    let active = std::fs::read_to_string(ACTIVE_LSMS).map_err(|error| {
+        refused(format!(
+            "which LSMs the kernel asks cannot be read: {ACTIVE_LSMS}: {error}"
+        ))
+    })?;
+    if !active.trim().split(',').any(|lsm| lsm == "bpf") {
+        return Err(refused(format!(
+            "this kernel does not ask BPF: boot it with lsm={},bpf",
+            active.trim()
+        )));
+    }
+    let program: &mut Lsm = ebpf
+        .program_mut(name)
+        .ok_or(LoadError::Absent(name))?
+        .try_into()
+        .map_err(|error: ProgramError| refused(error.to_string()))?;
+    let function = hook.name().trim_start_matches("lsm/");
+    program
+        .load(function, types)
+        .map_err(|error| refused(told(&error)))?;
+    program.attach().map_err(|error| refused(told(&error)))?;
+    Ok(())
+}
+
+/// An error with what is behind it.
+fn told(error: &ProgramError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }
 
 impl Enforcement {
@@ -97,7 +240,7 @@ impl Enforcement {
         self.rules.iter().map(|rule| rule.name.as_str())
     }
 
-    /// Sets what each rule does, in the rules' order; connections that are being decided fall on either side.
+    /// Sets what each rule does, in the rules' order; operations that are being decided fall on either side.
     pub fn set_modes(&mut self, modes: Vec<DenyMode>) -> Result<bool, LoadError> {
         if modes == self.modes {
             return Ok(false);
@@ -131,7 +274,7 @@ impl Enforcement {
                 if *mode == wanted {
                     all.extend(rule.tests.iter().map(|test| DenyTest {
                         mode: wanted as u32,
-                        ..*test
+                        ..test.test
                     }));
                 }
             }

@@ -183,6 +183,8 @@ const CONTINUATIONS: [(ProgramSpec, Stage, Kind); 2] = [
 pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     pub(super) missing: Vec<MissingField>,
+    /// The BTF file that was given.
+    pub(super) btf: Option<PathBuf>,
     /// Why fields are read by a helper and not by plain loads; `None` when they are.
     pub(super) slow_reads: Option<String>,
     /// Why programs on sockets could not be loaded, by hook.
@@ -287,6 +289,7 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
     reserve_loss_entries(&mut ebpf)?;
     Ok(Loaded {
         ebpf,
+        btf: options.btf.clone(),
         sockets,
         missing: types.offsets.missing.clone(),
         slow_reads: None,

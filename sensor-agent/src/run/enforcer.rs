@@ -138,6 +138,7 @@ impl Keeper {
                 ("denied", now.denied, told.denied),
                 ("capped", now.capped, told.capped),
                 ("protected", now.protected, told.protected),
+                ("killed", now.killed, told.killed),
                 ("reported", now.reported, told.reported),
             ];
             for (outcome, now, told) in outcomes {

@@ -68,6 +68,7 @@ impl View<'_> {
                 },
             },
             Field::EvtDenied => Some(Value::Bool(self.event.has(flags::DENIED))),
+            Field::EvtKilled => Some(Value::Bool(self.event.has(flags::KILLED))),
             Field::EvtTruncated
             | Field::EvtIncomplete
             | Field::PathMismatch

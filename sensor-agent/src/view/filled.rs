@@ -94,6 +94,7 @@ const fn is_of_what_happened(field: Field) -> bool {
             | Field::FsPathName
             | Field::FsPathNameraw
             | Field::EvtDenied
+            | Field::EvtKilled
             | Field::FsPathSource
             | Field::FsPathSourceraw
             | Field::FsPathTarget

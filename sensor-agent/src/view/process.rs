@@ -1,13 +1,16 @@
 //! `proc.*` and `thread.*`.
 
-use sensor_common::record::flags;
+use sensor_common::{record::flags, syscall::Call};
 use sensor_rules::{
     event::Value,
     field::{Field, FieldArg},
 };
 
 use super::{View, index, names, nanoseconds, text, write};
-use crate::state::process::{Image, Process};
+use crate::{
+    event::Body,
+    state::process::{Image, Process},
+};
 
 /// Permission bit that lets anyone write a file (`S_IWOTH`).
 const WRITABLE_BY_OTHERS: u32 = 0o002;
@@ -38,7 +41,10 @@ impl View<'_> {
                 .image
                 .map_or_else(|| text(self.event.comm()), |image| text(&image.name)),
             Field::ProcExe => self.of(0, Of::Exe, buf),
-            Field::ProcExepath => self.of(0, Of::ExePath, buf),
+            Field::ProcExepath => match self.denied_program() {
+                Some(path) => text(path),
+                None => self.of(0, Of::ExePath, buf),
+            },
             Field::ProcCmdline => self.of(0, Of::Cmdline, buf),
             Field::ProcArgs => match index(arg) {
                 None => self.of(0, Of::Args, buf),
@@ -57,6 +63,19 @@ impl View<'_> {
             Field::ProcAargs => self.of(index(arg)?, Of::Args, buf),
             Field::ProcApid => self.of(index(arg)?, Of::Pid, buf),
             _ => self.own_value(field, arg, buf),
+        }
+    }
+
+    /// The program that the sensor did not let start: what the rule that denied it is about.
+    fn denied_program(&self) -> Option<&[u8]> {
+        match &self.event.body {
+            Body::Path(call)
+                if self.event.has(flags::DENIED)
+                    && matches!(self.event.call(), Call::Execve | Call::Execveat) =>
+            {
+                Some(call.path)
+            }
+            _ => None,
         }
     }
 

@@ -14,8 +14,9 @@ use sensor_common::{
 use super::{outcome, text};
 use crate::{
     direct, emit,
+    enforce::{self, EPERM, Verdict},
     kernel::{Kernel, file, path},
-    probe::{arguments::Arguments, enforce},
+    probe::arguments::Arguments,
     scratch::{Scratch, clear},
 };
 
@@ -31,8 +32,6 @@ const IPPROTO_UDP: u16 = 17;
 const IPPROTO_MPTCP: u16 = 262;
 /// The call goes on in the background (`include/uapi/asm-generic/errno.h`).
 const EINPROGRESS: i64 = -115;
-/// What a caller gets whose call was denied.
-const EPERM: i64 = -1;
 /// `S_IFMT`, `S_IFSOCK` (`include/uapi/linux/stat.h`)
 const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;
@@ -102,11 +101,25 @@ fn is_told_elsewhere(sock: Kernel) -> bool {
         && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_MPTCP)
 }
 
-/// The rule that denied the call which ends with this result. A mark whose call ended otherwise is an old one, of a
-/// request that was no system call.
+/// What was decided about the call which ends with this result. A mark whose call ended otherwise is an old one, of a
+/// request that was no system call. Who is to be killed is, now.
 #[inline(always)]
-fn denied(result: i64) -> Option<u32> {
-    enforce::denied_by(aya_ebpf::helpers::bpf_get_current_pid_tgid()).filter(|_| result == EPERM)
+fn denied(result: i64) -> Option<Verdict> {
+    let verdict = enforce::marked().filter(|_| result == EPERM)?;
+    if verdict.kills {
+        enforce::kill();
+    }
+    Some(verdict)
+}
+
+/// What the record says of it.
+#[inline(always)]
+fn flags_of(denied: Option<Verdict>) -> u32 {
+    match denied {
+        Some(Verdict { kills: true, .. }) => flags::DENIED | flags::KILLED,
+        Some(_) => flags::DENIED,
+        None => 0,
+    }
 }
 
 /// Tells how a connect ended that was told when it began; `false` when it is this program's to tell.
@@ -122,12 +135,12 @@ pub(crate) fn complete(task: Kernel, call: Call, arguments: &Arguments, result: 
         return false;
     }
     let denied = denied(result);
-    let found = if denied.is_some() { flags::DENIED } else { 0 };
+    let found = flags_of(denied);
     let stage = record::outcome::DONE;
     if outcome::with_flags(task, sock, stage, result, request.fd, found)
-        && let Some(rule) = denied
+        && let Some(verdict) = denied
     {
-        enforce::reported(rule);
+        enforce::reported(verdict.rule);
     }
     true
 }
@@ -143,9 +156,7 @@ pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i
         scratch.flag(flags::COMPAT);
     }
     let denied = denied(result);
-    if denied.is_some() {
-        scratch.flag(flags::DENIED);
-    }
+    scratch.flag(flags_of(denied));
     let request = request(call, arguments).unwrap_or(Request {
         fd: -1,
         address: 0,
@@ -165,9 +176,9 @@ pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i
     } else {
         scratch.flag(flags::FILE_RACED);
     }
-    if let Some(rule) = denied {
+    if let Some(verdict) = denied {
         loopback(scratch.fixed::<SocketCall>());
-        enforce::reported(rule);
+        enforce::reported(verdict.rule);
     }
     emit::send(scratch, task, Kind::Connect);
 }

@@ -1,6 +1,7 @@
 //! Reads a program's start: what runs, as whom, where, and with which arguments.
 
 use sensor_common::{
+    enforce::operations,
     kernel_fields::KernelField as F,
     kind::Kind,
     limits::{ARGV_HEAD_BYTES_MAX, ARGV_TAIL_BYTES_MAX},
@@ -10,7 +11,9 @@ use sensor_common::{
 use super::text;
 use crate::{
     emit,
+    enforce::{self, Subject, action},
     kernel::{Kernel, cgroup, file, path, task},
+    maps::DENY_PROGRAMS,
     scratch::{Scratch, clear},
 };
 
@@ -46,7 +49,26 @@ pub(crate) fn collect(task: Kernel, binprm: Kernel) {
         None => Span::default(),
     };
     scratch.fixed::<Exec>().cgroup = cgroup;
+    answer(&mut scratch);
     emit::send(scratch, task, Kind::Exec);
+}
+
+/// Kills the process for a rule that asks for it: the new program does not run.
+#[inline(always)]
+fn answer(scratch: &mut Scratch) {
+    let fixed = scratch.fixed::<Exec>();
+    let operation = if fixed.by_descriptor == 0 {
+        operations::EXECVE
+    } else {
+        operations::EXECVEAT
+    };
+    let path = fixed.path;
+    if !enforce::kills_for(operation) {
+        return;
+    }
+    let mut subject = Subject::new(operation, action::KILL);
+    subject.paths = enforce::paths_of(scratch, path, &DENY_PROGRAMS);
+    enforce::kill_for(scratch, &subject);
 }
 
 /// The name that the program was called by and, of a script, its interpreter's.

@@ -1,6 +1,7 @@
 //! Reads an opened file: the name that the kernel resolved, and beside it what the caller said.
 
 use sensor_common::{
+    enforce::{access, operations},
     kernel_fields::KernelField as F,
     kind::Kind,
     record::{Open, Span, flags},
@@ -10,7 +11,9 @@ use sensor_common::{
 use super::text;
 use crate::{
     emit,
+    enforce::{self, Subject, action},
     kernel::{Kernel, file, path},
+    maps::DENY_FILES,
     probe::arguments::Arguments,
     scratch::{Scratch, clear},
 };
@@ -137,4 +140,33 @@ pub(crate) fn names(scratch: &mut Scratch, call: Call, arguments: &Arguments) {
         let span = text::append_user(scratch, path);
         scratch.fixed::<Open>().given = span;
     }
+}
+
+/// `O_ACCMODE`, `O_WRONLY`, `O_RDWR` (`include/uapi/asm-generic/fcntl.h`)
+const O_ACCMODE: u32 = 3;
+const O_WRONLY: u32 = 1;
+const O_RDWR: u32 = 2;
+
+/// What a file with these flags is open for, as `evt.is_open_read` and `evt.is_open_write` say it.
+#[inline(always)]
+pub(crate) fn access_of(file_flags: u32) -> u32 {
+    match file_flags & O_ACCMODE {
+        O_WRONLY => access::WRITE,
+        O_RDWR => access::READ | access::WRITE,
+        _ => access::READ,
+    }
+}
+
+/// Kills the process for a rule that asks for it: it does not get to use the file.
+#[inline(always)]
+pub(crate) fn answer(scratch: &mut Scratch) {
+    let fixed = scratch.fixed::<Open>();
+    let (path, file_flags, result) = (fixed.path, fixed.file_flags, fixed.result);
+    if result < 0 || !enforce::kills_for(operations::OPEN) {
+        return;
+    }
+    let mut subject = Subject::new(operations::OPEN, action::KILL);
+    subject.access = access_of(file_flags);
+    subject.paths = enforce::paths_of(scratch, path, &DENY_FILES);
+    enforce::kill_for(scratch, &subject);
 }

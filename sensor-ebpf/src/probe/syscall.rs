@@ -6,6 +6,7 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use sensor_common::{
+    enforce::operations,
     filter::Stage,
     kind::Kind,
     record::{Open, flags},
@@ -14,7 +15,7 @@ use sensor_common::{
 
 use super::arguments::{self, Arguments};
 use crate::{
-    collect, emit, filter,
+    collect, emit, enforce, filter,
     kernel::{self, task},
     maps::{CALLS, HANDLERS, ROUTES},
     scratch::Scratch,
@@ -105,6 +106,7 @@ const EINPROGRESS: i64 = -115;
 pub(crate) fn exit_open(ctx: BtfTracePointContext) -> i32 {
     let task = task::current();
     if let Some(called) = called(&ctx)
+        && !enforce::is_told(operations::OPEN, called.result)
         && wanted(Kind::Open, called.result)
         && let Some(scratch) = collect::open::numbers(task, called.call, &called.arguments, called.result)
     {
@@ -126,6 +128,7 @@ pub(crate) fn exit_open_names(ctx: BtfTracePointContext) -> i32 {
     let call = Call::from_number(scratch.fixed::<Open>().call as u8);
     let arguments = Arguments::new(ctx.arg::<*const u64>(0), compat);
     collect::open::names(&mut scratch, call, &arguments);
+    collect::open::answer(&mut scratch);
     filter::ask(&ctx, Stage::Late, Kind::Open);
     emit::send(scratch, task::current(), Kind::Open);
     0
@@ -168,7 +171,10 @@ pub(crate) fn exit_connect(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 pub(crate) fn exit_path(ctx: BtfTracePointContext) -> i32 {
     let Some(called) = called(&ctx) else { return 0 };
-    if matches!(called.kind, Kind::ExecFailed) && called.result >= 0 {
+    if matches!(called.kind, Kind::ExecFailed)
+        && (called.result >= 0
+            || enforce::is_told(operations::EXECVE | operations::EXECVEAT, called.result))
+    {
         return 0;
     }
     if wanted(called.kind, called.result) {

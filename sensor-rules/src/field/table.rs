@@ -337,6 +337,7 @@ super::fields! {
     // Our own, which Falco does not know: how sure the event is, and what people ask for.
     EvtTruncated "evt.truncated" Bool [Own] None "something of the event is known to be cut, unreadable or unresolved";
     EvtDenied "evt.denied" Bool [Own] None "the sensor denied the call, for a rule whose action is deny";
+    EvtKilled "evt.killed" Bool [Own] None "the sensor killed the process for it, for a rule whose action is kill";
     EvtIncomplete "evt.incomplete" Text [Own] None "what that is, as field: reason; no value when nothing is";
     EvtHook "evt.hook" Text [Own] None "the place in the kernel that told of the event";
     SockCgroupDiffers "sock.cgroup_differs" Bool [Own] None "the socket was made in another cgroup than the process's; only where the socket told of it";

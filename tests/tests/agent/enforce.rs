@@ -1,12 +1,17 @@
-//! Rules that deny connections, with real connections on this machine's loopback.
+//! Rules that deny connections, with real connections on this machine's loopback, and rules that kill.
 
 use std::{
+    fs,
     io::ErrorKind,
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
+    path::Path,
+    process::{Command, ExitStatus},
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use sensor_tests::{
+    helper,
     sensor::Sensor,
     wait::{self, DEADLINE},
 };
@@ -164,5 +169,123 @@ fn a_rule_that_the_kernel_cannot_decide_is_refused_with_the_part_in_the_way() {
     assert!(
         said.contains("rule `guarded port` cannot deny") && said.contains("proc.name = nc"),
         "{said}"
+    );
+}
+
+fn killing(condition: &str) -> Sensor {
+    let rule = format!(
+        "- rule: guarded\n  desc: who does this is killed\n  condition: {condition}\n  \
+         output: type=%evt.type killed=%evt.killed exe=%proc.exepath file=%fd.name\n  priority: CRITICAL\n  action: kill\n"
+    );
+    Sensor::builder()
+        .rules(&rule)
+        .set("enforce.mode=act")
+        .set("enforce.off_file=/nonexistent")
+        .set("enforce.denials_per_cgroup_max=1000000")
+        .start()
+        .unwrap()
+}
+
+/// A program of one's own, which says that it ran by making a file.
+fn touching(folder: &Path, name: &str) -> std::path::PathBuf {
+    let program = folder.join(name);
+    fs::copy("/usr/bin/touch", &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+fn is_killed(status: ExitStatus) -> bool {
+    status.signal() == Some(9)
+}
+
+#[test]
+fn a_program_that_a_rule_kills_for_does_not_run_and_is_told_once() {
+    let Some(_machine) = machine() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("dropped")).unwrap();
+    let named = touching(folder.path(), "named");
+    let dropped = touching(&folder.path().join("dropped"), "anything");
+    let other = touching(folder.path(), "named-otherwise");
+    let sensor = killing(&format!(
+        "evt.type in (execve, execveat) and (proc.exepath in ({}, /nowhere) or proc.exepath startswith {}/dropped/)",
+        named.display(),
+        folder.path().display()
+    ));
+    let mark = folder.path().join("it-ran");
+    for _ in 0..200 {
+        for program in [&named, &dropped] {
+            assert!(is_killed(Command::new(program).arg(&mark).status().unwrap()));
+        }
+    }
+    assert!(!mark.exists());
+    assert!(Command::new(&other).arg(&mark).status().unwrap().success());
+    assert!(mark.exists());
+    let (status, log, output) = sensor.stop().unwrap();
+    assert!(status.success(), "{log}");
+    for program in [&named, &dropped] {
+        let line = format!("type=execve killed=true exe={} file=", program.display());
+        assert_eq!(output.matches(&line).count(), 200, "{log}\n{output}");
+    }
+    assert_eq!(output.matches("type=").count(), 400);
+}
+
+#[test]
+fn who_opens_a_file_that_a_rule_kills_for_does_not_get_to_read_it() {
+    let Some(_machine) = machine() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("guarded");
+    fs::write(&file, "secret").unwrap();
+    let sensor = killing(&format!(
+        "evt.type in (open, openat, openat2) and evt.is_open_read=true and fd.name = {}",
+        file.display()
+    ));
+    let output = Command::new("cat").arg(&file).output().unwrap();
+    assert!(is_killed(output.status) && output.stdout.is_empty());
+    let output = Command::new(helper::path("attempts").unwrap())
+        .arg("open")
+        .arg(&file)
+        .arg("5")
+        .output()
+        .unwrap();
+    assert!(is_killed(output.status), "the first of five ends it");
+    assert!(
+        Command::new("cat")
+            .arg("/proc/version")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    let (_, log, output) = sensor.stop().unwrap();
+    let line = format!("file={}", file.display());
+    assert_eq!(
+        output
+            .lines()
+            .filter(|told| told.contains("killed=true") && told.contains(&line))
+            .count(),
+        2,
+        "{log}\n{output}"
+    );
+}
+
+#[test]
+fn who_connects_where_a_rule_kills_for_it_is_denied_and_killed() {
+    let Some(_machine) = machine() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    listener.set_nonblocking(true).unwrap();
+    let sensor = killing(&format!("evt.type=connect and fd.sport={port}"));
+    let status = Command::new("bash")
+        .arg("-c")
+        .arg(format!("exec 3<>/dev/tcp/127.0.0.1/{port}; echo still here"))
+        .output()
+        .unwrap();
+    assert!(is_killed(status.status) && status.stdout.is_empty());
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    let (_, log, output) = sensor.stop().unwrap();
+    assert_eq!(
+        output.matches("type=connect killed=true").count(),
+        1,
+        "{log}\n{output}"
     );
 }

@@ -13,6 +13,7 @@ mod agent;
 mod calls;
 mod compat;
 mod container;
+mod denied;
 mod exec;
 mod lineage;
 mod network;

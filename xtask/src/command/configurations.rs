@@ -17,7 +17,9 @@ pub(super) fn check(repo: &Repo) -> Result<Outcome> {
         fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
     let inner = literal_block(&text, "sensor.yaml")
         .with_context(|| format!("{} has no ConfigMap key sensor.yaml", manifest.display()))?;
-    let of_daemonset = repo.target("xtask-log/configmap-sensor.yaml");
+    let folder = repo.target("xtask-log");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let of_daemonset = folder.join("configmap-sensor.yaml");
     fs::write(&of_daemonset, inner).with_context(|| format!("cannot write {}", of_daemonset.display()))?;
 
     let files: [PathBuf; 2] = [repo.path("deploy/sensor.yaml"), of_daemonset];

@@ -1,0 +1,171 @@
+//! One test of a condition: the ways in which it can hold.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use sensor_common::enforce::{access, operations};
+use sensor_rules::ast::{Check, Literal, Op, Operand, Right};
+
+use super::{
+    Refusal, Way, opens,
+    paths::{PathPattern, PathSet},
+};
+
+/// `::ffff:0:0/96`: how the kernel side writes IPv4 addresses.
+const MAPPED_BITS: u8 = 96;
+
+/// What may be written, for whoever wrote something else.
+const KNOWN: &str = "it knows evt.type, user.uid, of a connection fd.sip, fd.rip, fd.snet, fd.rnet, fd.sport, fd.rport and fd.l4proto, of a program that is started proc.exepath, and of a file that is opened fd.name, evt.is_open_read and evt.is_open_write";
+
+/// The ways in which one test of the condition can hold.
+pub(super) fn ways(check: &Check) -> Result<Vec<Way>, Refusal> {
+    let no = |why| Refusal::Part(check.to_string(), why);
+    let Operand::Field(field) = &check.left else {
+        return Err(no("transformers are computed by the agent"));
+    };
+    if field.argument.is_some() || check.modifier.is_some() {
+        return Err(no("arguments and modifiers are looked at by the agent"));
+    }
+    let literals: &[Literal] = match &check.right {
+        Right::Value(value) => std::slice::from_ref(value),
+        Right::List(list) => list,
+        Right::Nothing | Right::Operand(_) => return Err(no("it does not compare with a constant")),
+    };
+    let name = field.name.as_str();
+    let is_equality = matches!(check.op, Op::Eq | Op::EqEq | Op::In);
+    let is_range = check.op.is_order() && matches!(name, "fd.sport" | "fd.rport");
+    let is_beginning = check.op == Op::StartsWith && matches!(name, "proc.exepath" | "fd.name");
+    if !is_equality && !is_range && !is_beginning {
+        return Err(no(
+            "only =, in and, for ports, <, <=, >, >=, for paths startswith, are decided in the kernel",
+        ));
+    }
+    let texts = literals
+        .iter()
+        .map(|literal| std::str::from_utf8(&literal.bytes).unwrap_or_default());
+    match name {
+        "evt.type" => Ok(operation(texts)),
+        "fd.l4proto" => texts
+            .map(|text| match text {
+                "tcp" => Ok(Way::with(|test| test.protocol = 6)),
+                "udp" => Ok(Way::with(|test| test.protocol = 17)),
+                _ => Err(no("only tcp and udp have the hook")),
+            })
+            .collect(),
+        "user.uid" => texts
+            .map(|text| {
+                let uid = text.parse().map_err(|_| no("it is no user id"))?;
+                Ok(Way::with(|test| {
+                    test.has_uid = 1;
+                    test.uid = uid;
+                }))
+            })
+            .collect(),
+        "fd.sport" | "fd.rport" => texts
+            .map(|text| {
+                let port: u16 = text.parse().map_err(|_| no("it is no port"))?;
+                ports(check.op, port).ok_or_else(|| no("no port satisfies it"))
+            })
+            .collect(),
+        "fd.sip" | "fd.rip" | "fd.snet" | "fd.rnet" => texts
+            .map(|text| network(text).ok_or_else(|| no("it is neither an address nor a network")))
+            .collect(),
+        "evt.is_open_read" | "evt.is_open_write" => texts
+            .map(|text| match text {
+                "true" => Ok(Way::with(|test| {
+                    test.access = if name == "evt.is_open_read" {
+                        access::READ
+                    } else {
+                        access::WRITE
+                    };
+                })),
+                _ => Err(no("only = true is decided in the kernel")),
+            })
+            .collect(),
+        "proc.exepath" | "fd.name" => {
+            let paths = literals
+                .iter()
+                .map(|literal| PathPattern::new(&literal.bytes, is_beginning))
+                .collect::<Option<Vec<_>>>()
+                .ok_or_else(|| {
+                    no("a path begins with a slash, holds no zero byte, and has at most 255 bytes")
+                })?;
+            let mut way = Way::any();
+            let set = Some(PathSet::new(paths));
+            if name == "fd.name" {
+                way.files = set;
+            } else {
+                way.programs = set;
+            }
+            Ok(vec![way])
+        }
+        _ => Err(no(KNOWN)),
+    }
+}
+
+/// The operations that are events of these types; others have no hook, so that way cannot be.
+fn operation<'a>(types: impl Iterator<Item = &'a str>) -> Vec<Way> {
+    let bits = types.fold(0, |bits, name| {
+        bits | match name {
+            "connect" => operations::CONNECT,
+            "execve" => operations::EXECVE,
+            "execveat" => operations::EXECVEAT,
+            "open" => opens::OPEN,
+            "openat" => opens::OPENAT,
+            "openat2" => opens::OPENAT2,
+            _ => 0,
+        }
+    });
+    if bits == 0 {
+        Vec::new()
+    } else {
+        vec![Way::with(|test| test.operations = bits)]
+    }
+}
+
+fn ports(op: Op, port: u16) -> Option<Way> {
+    let (min, max) = match op {
+        Op::Lt => (0, port.checked_sub(1)?),
+        Op::Le => (0, port),
+        Op::Gt => (port.checked_add(1)?, u16::MAX),
+        Op::Ge => (port, u16::MAX),
+        _ => (port, port),
+    };
+    Some(Way::with(|test| {
+        test.port_min = min.into();
+        test.port_max = max.into();
+    }))
+}
+
+/// An address, or a network as `ADDRESS/BITS`.
+fn network(text: &str) -> Option<Way> {
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
+        None => (text, None),
+    };
+    let (address, bits) = match address.parse().ok()? {
+        IpAddr::V4(address) => {
+            let bits = bits.unwrap_or(32);
+            (bits <= 32).then_some((Ipv4Addr::to_ipv6_mapped(&address), MAPPED_BITS + bits))?
+        }
+        IpAddr::V6(address) => {
+            let bits = bits.unwrap_or(128);
+            // A network that would hold the IPv4 addresses too, which the rule does not mean.
+            let holds_ipv4 = bits < MAPPED_BITS
+                && Ipv6Addr::from(u128::from(address) & mask(bits)) == Ipv6Addr::UNSPECIFIED;
+            (bits <= 128 && !holds_ipv4).then_some((address, bits))?
+        }
+    };
+    let mask = mask(bits);
+    let address = u128::from(address) & mask;
+    let low = |value: u128| u64::try_from(value & u128::from(u64::MAX)).ok();
+    let halves = |value: u128| Some((low(value >> 64)?, low(value)?));
+    let (address, mask) = (halves(address)?, halves(mask)?);
+    Some(Way::with(|test| {
+        (test.address_high, test.address_low) = address;
+        (test.mask_high, test.mask_low) = mask;
+    }))
+}
+
+fn mask(bits: u8) -> u128 {
+    u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0)
+}
