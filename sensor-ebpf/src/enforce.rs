@@ -94,6 +94,8 @@ pub(crate) struct Verdict {
 const RULE_BITS: u64 = 0xffff_ffff;
 const FOUND: u64 = 1 << 32;
 const KILLS: u64 = 1 << 33;
+/// Of a mark: the event was told when the call was denied.
+const TOLD: u64 = 1 << 34;
 
 /// Whether some test denies this operation.
 #[inline(always)]
@@ -225,7 +227,18 @@ fn thread() -> u64 {
 /// and it goes on.
 #[inline(always)]
 pub(crate) fn mark(verdict: Verdict) -> bool {
-    let value = u64::from(verdict.rule) | if verdict.kills { KILLS } else { 0 };
+    mark_with(verdict, if verdict.kills { KILLS } else { 0 })
+}
+
+/// The same of a call that is told at once, so that its end tells nothing.
+#[inline(always)]
+pub(crate) fn mark_told(verdict: Verdict) -> bool {
+    mark_with(verdict, TOLD)
+}
+
+#[inline(always)]
+fn mark_with(verdict: Verdict, more: u64) -> bool {
+    let value = u64::from(verdict.rule) | more;
     if DENY_MARKS.insert(&thread(), &value, 0).is_err() {
         with_counts(verdict.rule, |counts| unsafe { &raw mut (*counts).capped });
         return false;
@@ -263,10 +276,21 @@ fn with_counts(rule: u32, which: impl FnOnce(*mut DenyCounts) -> *mut u64) {
     }
 }
 
-/// Whether the call that now ends with this result was denied and told by a program that denies.
+/// Whether the call that now ends with this result was denied by a program that has told it itself.
 #[inline(always)]
-pub(crate) fn is_told(operation: u32, result: i64) -> bool {
-    result == EPERM && denies(operation) && marked().is_some()
+pub(crate) fn is_told(result: i64) -> bool {
+    if result != EPERM || !denies(operations::EXECVE | operations::EXECVEAT | operations::OPEN) {
+        return false;
+    }
+    // SAFETY: a helper without arguments; the value is copied at once.
+    let thread = unsafe { bpf_get_current_pid_tgid() };
+    // SAFETY: as above.
+    let told = unsafe { DENY_MARKS.get(&thread) }.is_some_and(|value| *value & TOLD != 0);
+    if told {
+        // Nothing to do about an entry that is gone by now.
+        let _ = DENY_MARKS.remove(&thread);
+    }
+    told
 }
 
 /// What was marked of the call that now ends, once.

@@ -6,6 +6,8 @@
  *   load exec TIMES PROGRAM                   fork, execve, wait
  *   load tcp TIMES                            connect to a listener on loopback, accept, close both
  *   load udp TIMES                            connect a datagram socket to loopback
+ *   load send TIMES                           send a datagram to loopback, by a socket that is not connected
+ *   load pipe TIMES                           a byte to another process and back
  *   load needle TIMES PATH PAUSE_US           open PATH with pauses; prints the nanoseconds since 1970 after each
  *   load flood-open SECONDS PATH PER_SECOND   open at a rate, or as fast as it goes
  *   load flood-exec SECONDS PROGRAM PER_SECOND
@@ -108,6 +110,39 @@ static void connect_udp(void)
         fail("connect");
 }
 
+static void send_udp(void)
+{
+    if (sendto(datagrams, "", 1, 0, (struct sockaddr *)&address, sizeof address) != 1)
+        fail("sendto");
+}
+
+static int there[2], back[2];
+
+/* The other end gives each byte back, until there is no more. */
+static void answer_pipe(void)
+{
+    char byte;
+    if (pipe(there) || pipe(back))
+        fail("pipe");
+    pid_t child = fork();
+    if (child < 0)
+        fail("fork");
+    if (child > 0)
+        return;
+    close(there[1]);
+    while (read(there[0], &byte, 1) == 1)
+        if (write(back[1], &byte, 1) != 1)
+            break;
+    _exit(0);
+}
+
+static void ping_pong(void)
+{
+    char byte = 0;
+    if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1)
+        fail("pipe");
+}
+
 static void repeat(long long times, void (*operation)(void))
 {
     long long began = now(CLOCK_MONOTONIC), used_before = used();
@@ -161,11 +196,14 @@ int main(int argc, char **argv)
     } else if (!strcmp(what, "tcp")) {
         listen_on_loopback();
         repeat(number, connect_tcp);
-    } else if (!strcmp(what, "udp")) {
+    } else if (!strcmp(what, "udp") || !strcmp(what, "send")) {
         datagrams = socket(AF_INET, SOCK_DGRAM, 0);
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         address.sin_port = htons(9);
-        repeat(number, connect_udp);
+        repeat(number, !strcmp(what, "udp") ? connect_udp : send_udp);
+    } else if (!strcmp(what, "pipe")) {
+        answer_pipe();
+        repeat(number, ping_pong);
     } else if (!strcmp(what, "needle") && argc == 5) {
         needle(number, rate);
     } else if (!strcmp(what, "flood-open") && argc == 5) {

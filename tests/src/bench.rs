@@ -10,6 +10,8 @@ use anyhow::{bail, ensure};
 use crate::interrupt;
 
 mod agent;
+mod apps;
+mod arm;
 mod cost;
 mod flood;
 mod latency;
@@ -29,6 +31,8 @@ pub enum Bench {
     Start,
     /// What programs lose by the agent's presence.
     Overhead,
+    /// What a compile, redis and nginx lose.
+    Apps,
     /// From the system call's return to the subscriber.
     Latency,
     /// Nanoseconds for each event, in the kernel and in the agent.
@@ -39,9 +43,10 @@ pub enum Bench {
 
 impl Bench {
     /// All of them, in the order in which they are run.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Start,
         Self::Overhead,
+        Self::Apps,
         Self::Latency,
         Self::Cost,
         Self::Flood,
@@ -53,6 +58,7 @@ impl Bench {
         match self {
             Self::Start => "start",
             Self::Overhead => "overhead",
+            Self::Apps => "apps",
             Self::Latency => "latency",
             Self::Cost => "cost",
             Self::Flood => "flood",
@@ -88,6 +94,7 @@ pub fn run(options: &Options) -> anyhow::Result<String> {
         sections.push(match bench {
             Bench::Start => start::run()?,
             Bench::Overhead => overhead::run(options.rounds)?,
+            Bench::Apps => apps::run(options.rounds)?,
             Bench::Latency => latency::run()?,
             Bench::Cost => cost::run()?,
             Bench::Flood => flood::run(options.flood_s)?,

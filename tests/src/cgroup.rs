@@ -52,7 +52,7 @@ impl Drop for Cgroup {
     }
 }
 
-fn mount_point() -> anyhow::Result<PathBuf> {
+pub fn mount_point() -> anyhow::Result<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
     let of = |line: &str| {
         let (mount, source) = line.split_once(" - ")?;

@@ -45,7 +45,7 @@ pub(crate) fn exec(claim: &mut Claim, task: Kernel, binprm: Kernel) -> bool {
     let Some(verdict) = enforce::decide(&subject) else {
         return false;
     };
-    if !enforce::mark(verdict) {
+    if !enforce::mark_told(verdict) {
         return false;
     }
     let given = text::append_kernel(scratch, binprm.read_or_default(F::binprm_filename));
@@ -82,7 +82,7 @@ pub(crate) fn open(claim: &mut Claim, task: Kernel, file: Kernel) -> bool {
     let Some(verdict) = enforce::decide(&subject) else {
         return false;
     };
-    if !enforce::mark(verdict) {
+    if !enforce::mark_told(verdict) {
         return false;
     }
     let found = file::identify(file, &mut scratch.fixed::<Open>().file);

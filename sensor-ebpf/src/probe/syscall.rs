@@ -6,7 +6,6 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use sensor_common::{
-    enforce::operations,
     filter::Stage,
     kind::Kind,
     record::{Open, flags},
@@ -49,7 +48,7 @@ pub(crate) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     } else {
         route.handler_64
     };
-    if handler != Handler::None as u8 {
+    if handler != Handler::None as u8 && !enforce::is_told(ctx.arg::<i64>(1)) {
         // SAFETY: nothing is held that a program that does not return would keep.
         unsafe { HANDLERS.tail_call(&ctx, u32::from(handler)) };
     }
@@ -106,7 +105,6 @@ const EINPROGRESS: i64 = -115;
 pub(crate) fn exit_open(ctx: BtfTracePointContext) -> i32 {
     let task = task::current();
     if let Some(called) = called(&ctx)
-        && !enforce::is_told(operations::OPEN, called.result)
         && wanted(Kind::Open, called.result)
         && let Some(scratch) = collect::open::numbers(task, called.call, &called.arguments, called.result)
     {
@@ -171,10 +169,7 @@ pub(crate) fn exit_connect(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 pub(crate) fn exit_path(ctx: BtfTracePointContext) -> i32 {
     let Some(called) = called(&ctx) else { return 0 };
-    if matches!(called.kind, Kind::ExecFailed)
-        && (called.result >= 0
-            || enforce::is_told(operations::EXECVE | operations::EXECVEAT, called.result))
-    {
+    if matches!(called.kind, Kind::ExecFailed) && called.result >= 0 {
         return 0;
     }
     if wanted(called.kind, called.result) {

@@ -21,6 +21,10 @@ pub(super) enum Rules {
     Ours,
     /// Falco's stable rules, from this file.
     Falco(PathBuf),
+    /// The same in the profile `lite`.
+    FalcoLite(PathBuf),
+    /// The same in the profile `all`.
+    FalcoAll(PathBuf),
 }
 
 const EXEC_ONLY: &str = "
@@ -38,7 +42,21 @@ impl Rules {
             Self::ExecOnly => "rules on exec only",
             Self::Ours => "our rules",
             Self::Falco(_) => "Falco's stable rules",
+            Self::FalcoLite(_) => "Falco's, profile lite",
+            Self::FalcoAll(_) => "Falco's, profile all",
         }
+    }
+
+    /// Falco's in each profile, where the shared reference data are.
+    pub(super) fn profiles() -> Vec<Self> {
+        let Some(Self::Falco(file)) = Self::falco() else {
+            return Vec::new();
+        };
+        vec![
+            Self::FalcoLite(file.clone()),
+            Self::Falco(file.clone()),
+            Self::FalcoAll(file),
+        ]
     }
 
     /// Falco's, where the shared reference data are.
@@ -70,6 +88,8 @@ impl Agent {
             Rules::ExecOnly => builder.rules(EXEC_ONLY),
             Rules::Ours => builder.rule_files(binary::repository().join("rules")),
             Rules::Falco(file) => builder.rule_files(file),
+            Rules::FalcoLite(file) => builder.rule_files(file).set("kernel.profile=lite"),
+            Rules::FalcoAll(file) => builder.rule_files(file).set("kernel.profile=all"),
         };
         let sensor = builder.start()?;
         let client = sensor.client()?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    agent::{Agent, Rules},
+    arm::Arm,
     progress,
     report::{Section, Table},
     statistics::{median, with_spread},
@@ -33,10 +33,7 @@ struct Pairs {
 /// Takes turns, and compares each turn of an arm with the bare machine right before it.
 pub(super) fn run(rounds: u32) -> anyhow::Result<Section> {
     let loads = Loads::build()?;
-    let arms: Vec<Rules> = [Rules::ExecOnly, Rules::Ours]
-        .into_iter()
-        .chain(Rules::falco())
-        .collect();
+    let arms = Arm::all();
     let mut pairs: Vec<Pairs> = arms.iter().map(|_| Pairs::default()).collect();
     for round in 0..rounds {
         // Another arm begins in each round, so that none has a place of its own.
@@ -48,9 +45,9 @@ pub(super) fn run(rounds: u32) -> anyhow::Result<Section> {
                 arms[arm].name()
             ))?;
             measure(&loads, &mut pairs[arm].alone)?;
-            let agent = Agent::start(&arms[arm])?;
+            let running = arms[arm].start()?;
             measure(&loads, &mut pairs[arm].watched)?;
-            drop(agent);
+            drop(running);
         }
     }
     Ok(section(&arms, &pairs))
@@ -70,8 +67,8 @@ fn measure(loads: &Loads, times: &mut Times) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn section(arms: &[Rules], pairs: &[Pairs]) -> Section {
-    let names = arms.iter().map(Rules::name);
+fn section(arms: &[Arm], pairs: &[Pairs]) -> Section {
+    let names = arms.iter().map(Arm::name);
     let mut ratios = Table::new(["Load", "Alone, ns"].into_iter().chain(names.clone()));
     let mut added = Table::new(["Load"].into_iter().chain(names));
     for workload in &WORKLOADS {

@@ -25,38 +25,35 @@ pub(super) struct Workload {
 }
 
 /// From what no rule asks for to what every rule set asks for.
-pub(super) const WORKLOADS: [Workload; 5] = [
-    Workload {
-        name: "getppid",
-        title: "getppid",
-        times: 600_000,
-        kind: "",
-    },
-    Workload {
-        name: "open",
-        title: "open + close",
-        times: 80_000,
-        kind: "open",
-    },
-    Workload {
-        name: "exec",
-        title: "fork + exec + wait",
-        times: 120,
-        kind: "exec",
-    },
-    Workload {
-        name: "tcp",
-        title: "TCP connect + close",
-        times: 2_000,
-        kind: "connect",
-    },
-    Workload {
-        name: "udp",
-        title: "UDP connect",
-        times: 150_000,
-        kind: "connect",
-    },
+pub(super) const WORKLOADS: [Workload; 9] = [
+    of("getppid", "getppid", 600_000, ""),
+    of("pipe", "pipe, a byte there and back", 5_000, ""),
+    of("open", "open + close", 80_000, "open"),
+    of(DEEP, "open + close, 30 folders deep", 50_000, "open"),
+    of(MATCHED, "open + close, a rule matches", 2_000, "open"),
+    of("exec", "fork + exec + wait", 120, "exec"),
+    of("tcp", "TCP connect + close", 2_000, "connect"),
+    of("udp", "UDP connect", 150_000, "connect"),
+    of("send", "UDP send", 40_000, ""),
 ];
+
+const fn of(name: &'static str, title: &'static str, times: u64, kind: &'static str) -> Workload {
+    Workload {
+        name,
+        title,
+        times,
+        kind,
+    }
+}
+
+/// `open` of a file that lies deep.
+const DEEP: &str = "open-deep";
+/// `open` of a file that both rule sets watch.
+const MATCHED: &str = "open-matched";
+/// Each has a rule on whoever reads it.
+const WATCHED: &str = "/etc/shadow";
+/// Folders above the deep file.
+const DEPTH: usize = 30;
 
 /// The programs, compiled, and a harmless file.
 #[derive(Debug)]
@@ -64,6 +61,9 @@ pub(super) struct Loads {
     load: PathBuf,
     nothing: PathBuf,
     file: tempfile::NamedTempFile,
+    deep: PathBuf,
+    /// Holds `deep`.
+    _folder: tempfile::TempDir,
 }
 
 /// What a load says that it did.
@@ -105,19 +105,32 @@ impl Done {
 impl Loads {
     pub(super) fn build() -> anyhow::Result<Self> {
         let file = tempfile::Builder::new().prefix("sensor-bench-").tempfile()?;
+        let folder = tempfile::Builder::new().prefix("sensor-bench-").tempdir()?;
+        let inside = (0..DEPTH).fold(folder.path().to_owned(), |at, _| at.join("folder"));
+        std::fs::create_dir_all(&inside)?;
+        let deep = inside.join("file");
+        std::fs::write(&deep, "")?;
         Ok(Self {
             load: helper::path("load")?,
             nothing: helper::path("true")?,
             file,
+            deep,
+            _folder: folder,
         })
     }
 
     /// Runs a workload `times` times.
     pub(super) fn run(&self, workload: &Workload, times: u64) -> anyhow::Result<Done> {
         let mut command = Command::new(&self.load);
-        command.args([workload.name, &times.to_string()]);
+        let name = match workload.name {
+            DEEP | MATCHED => "open",
+            name => name,
+        };
+        command.args([name, &times.to_string()]);
         match workload.name {
             "open" => command.arg(self.file.path()),
+            DEEP => command.arg(&self.deep),
+            MATCHED => command.arg(WATCHED),
             "exec" => command.arg(&self.nothing),
             _ => &mut command,
         };

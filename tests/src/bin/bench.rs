@@ -11,7 +11,7 @@ use sensor_tests::{
 
 /// Measure what the agent costs on this machine, and how soon it tells.
 ///
-/// Prints a report in Markdown; progress goes to standard error. Takes about four minutes. Let nothing else run
+/// Prints a report in Markdown; progress goes to standard error. Takes about ten minutes. Let nothing else run
 /// meanwhile.
 #[derive(Debug, Parser)]
 #[command(
@@ -20,6 +20,7 @@ use sensor_tests::{
 Benchmarks:
   start      start to first event; memory and processor time at rest
   overhead   the same loads with and without the agent, in turns
+  apps       a compile, redis and nginx with and without the agent, in turns
   latency    from the system call's return to the subscriber
   cost       nanoseconds for each event, in the kernel and in the agent
   flood      as many events as this machine can make, and where each of them went
@@ -31,7 +32,7 @@ struct Arguments {
     /// Which benchmarks; all when none is named
     #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(Bench::ALL.map(Bench::name)))]
     names: Vec<String>,
-    /// How often the arms of `overhead` take turns
+    /// How often the arms of `overhead` and `apps` take turns
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// How long each flood lasts, in seconds

@@ -20,7 +20,7 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn run(&self, repo: &Repo) -> Result<()> {
-        setup::ensure(repo, Need::Test)?;
+        setup::ensure(repo, Need::Bench)?;
         harness::run_program(repo, "bench", &self.args)
     }
 }

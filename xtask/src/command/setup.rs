@@ -53,6 +53,8 @@ pub(super) enum Need {
     Demo,
     /// Besides, look into the kernel, networks and manifests.
     Test,
+    /// Besides, measure real programs.
+    Bench,
     /// Besides, boot other kernels.
     Vm,
 }
@@ -112,6 +114,26 @@ const TEST: [Package; 6] = [
     Package {
         name: "python3-venv",
         why: "runs the Kubernetes schema check and a foreign gRPC client",
+    },
+];
+
+/// What `cargo xtask bench` watches besides.
+const BENCH: [Package; 4] = [
+    Package {
+        name: "redis-server",
+        why: "is one of the programs whose loss is measured",
+    },
+    Package {
+        name: "nginx-light",
+        why: "is another",
+    },
+    Package {
+        name: "wrk",
+        why: "asks nginx",
+    },
+    Package {
+        name: "make",
+        why: "builds the project whose compile is measured",
     },
 ];
 
@@ -181,6 +203,9 @@ pub(super) fn ensure(repo: &Repo, need: Need) -> Result<()> {
     }
     if need >= Need::Test {
         packages.extend(TEST);
+    }
+    if need == Need::Bench {
+        packages.extend(BENCH);
     }
     if need >= Need::Vm {
         packages.extend(VM);
