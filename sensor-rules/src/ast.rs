@@ -51,7 +51,8 @@ pub enum Expr {
     Macro(MacroRef),
     /// One test of one value.
     Check(Box<Check>),
-    /// A rule's exception, which the loader marks: it does not hold where a value that it reads is incomplete.
+    /// A rule's exception, which the loader marks: it does not hold where a value that it reads is incomplete, unless it
+    /// says so.
     Exception(Exception),
 }
 
@@ -74,6 +75,8 @@ pub struct Exception {
     pub name: SmolStr,
     /// When it holds.
     pub body: Box<Expr>,
+    /// It says that it applies to incomplete values too.
+    pub allows_incomplete: bool,
 }
 
 /// One test: `proc.name = cat`, `fd.name exists`.

@@ -133,7 +133,7 @@ impl Part {
             _ => (Vec::new(), false),
         };
         let incomplete_matters = match expr {
-            Expr::Exception(_) => checked.fields.clone(),
+            Expr::Exception(exception) if !exception.allows_incomplete => checked.fields.clone(),
             _ => Vec::new(),
         };
         Ok(Self {

@@ -218,6 +218,10 @@ fn exception() -> Value {
                 "description": "Values to compare with: a tuple a line for several fields.",
                 "items": { "type": ["string", "number", "boolean", "array"] },
             },
+            "allow_incomplete": {
+                "type": "boolean",
+                "description": "Whether it applies to values that are known to be cut or unresolved; no when left out. A key of sensor's own.",
+            },
         },
     })
 }

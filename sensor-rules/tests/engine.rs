@@ -187,6 +187,7 @@ fn an_exception_does_not_hold_where_a_value_is_incomplete() {
         let exception = Exception {
             name: "known".into(),
             body: Box::new(parsed(body)),
+            allows_incomplete: false,
         };
         Expr::Not(Box::new(Expr::Exception(exception)))
     };

@@ -1,10 +1,14 @@
 //! What lists, macros, overrides and exceptions do to rules.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "load_support/files.rs"]
 mod files;
 
 use files::{check_error, compiled, errors, load, rule, rule_with};
 use sensor_rules::ast::Expr;
+use sensor_rules::engine::Scratch;
+use sensor_rules::field::Catalogue;
+use sensor_rules::testing::TableEvent;
 
 #[test]
 fn macros_see_what_was_defined_before_them() {
@@ -315,6 +319,60 @@ fn an_exception_is_marked_for_the_evaluator() {
     };
     assert_eq!(exception.name, "e");
     assert_eq!(exception.body.to_string(), "proc.name = a");
+}
+
+/// What a rule with one exception says of an open whose path is known to be cut.
+fn matches_a_cut_path(exception: &str, more: &str) -> bool {
+    let rule = format!("{}{more}", rule_with(&format!("  exceptions: [{exception}]")));
+    let loaded = load(&[&rule]);
+    assert_eq!(errors(&loaded), Vec::<String>::new(), "{rule}");
+    let catalogue = Catalogue::new();
+    let fields = [("evt.type", "open"), ("fd.name", "/tmp/a"), ("proc.name", "a")];
+    let event = TableEvent::new(&catalogue, fields, &[]).unwrap();
+    let event = event.with_incomplete(&catalogue, ["fd.name"]).unwrap();
+    let mut matched = false;
+    let rules = loaded.rule_set.unwrap();
+    rules.evaluate(&event, &mut Scratch::new(), |_| matched = true);
+    matched
+}
+
+#[test]
+fn an_exception_applies_to_an_incomplete_value_only_if_it_says_so() {
+    let tmp =
+        |more: &str| format!("{{name: e, fields: [fd.name], comps: [startswith], values: [[/tmp]]{more}}}");
+    let appended =
+        "- rule: r\n  exceptions: [{name: e, values: [[/var]]}]\n  override: {exceptions: append}\n";
+    for (exception, more, matches) in [
+        (tmp(""), "", true),
+        (tmp(", allow_incomplete: false"), "", true),
+        (tmp(", allow_incomplete: true"), "", false),
+        // Values that are added change nothing about it.
+        (tmp(", allow_incomplete: yes"), appended, false),
+        (tmp(""), appended, true),
+        // What it reads counts, not what the event has besides.
+        (
+            "{name: e, fields: [proc.name], comps: [=], values: [[a]]}".to_owned(),
+            "",
+            false,
+        ),
+    ] {
+        assert_eq!(
+            matches_a_cut_path(&exception, more),
+            matches,
+            "{exception} {more}"
+        );
+    }
+    let rule = rule_with(&format!("  exceptions: [{}]", tmp("")));
+    check_error(
+        &format!(
+            "{rule}- rule: r\n  exceptions: [{{name: e, values: [[/x]], allow_incomplete: true}}]\n  override: {{exceptions: append}}\n"
+        ),
+        "LOAD_ERR_VALIDATE: Can not append exception allow_incomplete to existing exception, only values",
+    );
+    check_error(
+        &rule_with(&format!("  exceptions: [{}]", tmp(", allow_incomplete: perhaps"))),
+        "LOAD_ERR_YAML_VALIDATE",
+    );
 }
 
 #[test]

@@ -37,6 +37,17 @@ fn ids_are_unique() {
     assert_eq!(ids.len(), LINTS.len());
 }
 
+/// What users read says the same as the code.
+#[test]
+fn the_list_in_the_documents_is_this_one() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/compatibility.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for info in LINTS {
+        let line = format!("| `{}` | {} | {} |", info.id, info.summary, info.reason);
+        assert!(text.contains(&line), "docs/compatibility.md lacks\n{line}");
+    }
+}
+
 #[test]
 fn rule_never_matches() {
     check(

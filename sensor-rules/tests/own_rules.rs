@@ -64,6 +64,7 @@ fn every_rule_has_a_positive_and_a_near_miss() {
         })
         .collect();
     assert!(untested.is_empty(), "{}", untested.join("\n"));
+    println!("{} rules, {} cases", loaded.rules.len(), report.cases.len());
 }
 
 /// Of whatever a rule demands, some case must lack this alone: otherwise the demand could go and no test would notice.

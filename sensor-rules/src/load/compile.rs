@@ -141,7 +141,7 @@ impl Compiler<'_> {
         }
         let text = self.expand(&written.text, lists, &rule.condition_context)?;
         let mut condition = self.parse(&text, &rule.condition_context)?;
-        exception::mark(&mut condition, &written.names);
+        exception::mark(&mut condition, &written.written);
         let size = match macros.resolve_rule(self.collector, &mut condition) {
             Ok(size) => size,
             Err(unresolved) => {

@@ -13,16 +13,22 @@ use crate::ast::{self, Expr};
 pub(crate) struct WithExceptions {
     pub(crate) text: Text,
     /// The exceptions that have values, in the order in which they stand in the text.
-    pub(crate) names: Vec<String>,
+    pub(crate) written: Vec<Written>,
+}
+
+/// An exception as the condition has it.
+pub(crate) struct Written {
+    name: String,
+    allows_incomplete: bool,
 }
 
 /// Writes the exceptions of a rule.
 pub(crate) fn write(rule: &RuleItem) -> Result<WithExceptions, LoadError> {
-    let mut names = Vec::new();
+    let mut written = Vec::new();
     if rule.exceptions.is_empty() {
         return Ok(WithExceptions {
             text: rule.condition.clone(),
-            names,
+            written,
         });
     }
     let whole = rule.condition.locate(0..rule.condition.as_str().len());
@@ -49,10 +55,13 @@ pub(crate) fn write(rule: &RuleItem) -> Result<WithExceptions, LoadError> {
         if !writer.out.as_str().is_empty() {
             text.push_for(" and not ", place);
             text.push_text(&writer.out);
-            names.push(exception.name.clone());
+            written.push(Written {
+                name: exception.name.clone(),
+                allows_incomplete: exception.allows_incomplete.unwrap_or(false),
+            });
         }
     }
-    Ok(WithExceptions { text, names })
+    Ok(WithExceptions { text, written })
 }
 
 struct Writer {
@@ -159,26 +168,31 @@ fn wrong(message: &str, exception: &Exception) -> LoadError {
 ///
 /// They are the last operands of an `and`, each under a `not`. A condition with unbalanced parentheses can move
 /// them elsewhere; what is not found where it was written stays an ordinary part of the condition.
-pub(crate) fn mark(expr: &mut Expr, names: &[String]) {
+pub(crate) fn mark(expr: &mut Expr, written: &[Written]) {
     let children = match expr {
         Expr::And(children) => children,
         Expr::Or(children) => {
             if let Some(last) = children.last_mut() {
-                mark(last, names);
+                mark(last, written);
             }
             return;
         }
         _ => return,
     };
-    let Some(first) = children.len().checked_sub(names.len()).filter(|first| *first > 0) else {
+    let Some(first) = children
+        .len()
+        .checked_sub(written.len())
+        .filter(|first| *first > 0)
+    else {
         return;
     };
-    for (child, name) in children[first..].iter_mut().zip(names) {
+    for (child, exception) in children[first..].iter_mut().zip(written) {
         if let Expr::Not(inner) = child {
             let body = std::mem::replace(&mut **inner, Expr::And(Vec::new()));
             **inner = Expr::Exception(ast::Exception {
-                name: name.as_str().into(),
+                name: exception.name.as_str().into(),
                 body: Box::new(body),
+                allows_incomplete: exception.allows_incomplete,
             });
         }
     }

@@ -105,6 +105,8 @@ pub struct ExceptionInfo {
     pub fields: Vec<String>,
     /// How many values it has.
     pub value_count: usize,
+    /// Whether it applies to values that are incomplete.
+    pub allows_incomplete: bool,
 }
 
 /// A macro as it is after all files.
@@ -208,6 +210,7 @@ fn rule_info(rule: &RuleItem, options: &LoadOptions) -> RuleInfo {
             .map(|word| word.text.to_string())
             .collect(),
         value_count: exception.values.len(),
+        allows_incomplete: exception.allows_incomplete.unwrap_or(false),
     });
     RuleInfo {
         name: rule.name.to_string(),

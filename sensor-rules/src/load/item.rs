@@ -91,6 +91,8 @@ pub(crate) struct Exception {
     pub(crate) fields: Entry,
     pub(crate) comps: Entry,
     pub(crate) values: Vec<Entry>,
+    /// Whether it applies to values that are incomplete, where it says.
+    pub(crate) allows_incomplete: Option<bool>,
     pub(crate) context: Context,
 }
 

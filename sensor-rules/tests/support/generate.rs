@@ -223,10 +223,11 @@ pub(crate) fn condition() -> impl Strategy<Value = Expr> {
 
 /// A condition in which some part may be an exception.
 pub(crate) fn condition_with_exception() -> impl Strategy<Value = Expr> {
-    (condition(), condition()).prop_map(|(condition, body)| {
+    (condition(), condition(), any::<bool>()).prop_map(|(condition, body, allows_incomplete)| {
         let exception = Expr::Exception(Exception {
             name: "e".into(),
             body: Box::new(body),
+            allows_incomplete,
         });
         Expr::And(vec![condition, Expr::Not(Box::new(exception))])
     })

@@ -15,7 +15,8 @@ pub(crate) fn holds(expr: &Expr, event: &TableEvent) -> bool {
         Expr::Not(child) => !holds(child, event),
         Expr::Macro(reference) => holds(reference.body.as_ref().unwrap(), event),
         Expr::Exception(exception) => {
-            holds(&exception.body, event) && !reads_any(&exception.body, &event.incomplete)
+            holds(&exception.body, event)
+                && (exception.allows_incomplete || !reads_any(&exception.body, &event.incomplete))
         }
         Expr::Check(check) => check_holds(check, event),
     }

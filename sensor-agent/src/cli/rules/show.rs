@@ -46,7 +46,7 @@ pub(super) fn run(args: &ShowArgs) -> Result<Exit, Exit> {
             let exceptions: Vec<_> = rule
                 .exceptions
                 .iter()
-                .map(|one| json!({ "name": one.name, "fields": one.fields, "values": one.value_count }))
+                .map(|one| json!({ "name": one.name, "fields": one.fields, "values": one.value_count, "allow_incomplete": one.allows_incomplete }))
                 .collect();
             value["description"] = json!(rule.description);
             value["condition"] = json!(rule.condition);

@@ -202,8 +202,12 @@ fn append_exception(
         rule.exceptions.push(exception);
         return Ok(());
     };
-    for (key, entry) in [("fields", &exception.fields), ("comps", &exception.comps)] {
-        if !entry.is_empty() {
+    for (key, is_given) in [
+        ("fields", !exception.fields.is_empty()),
+        ("comps", !exception.comps.is_empty()),
+        ("allow_incomplete", exception.allows_incomplete.is_some()),
+    ] {
+        if is_given {
             let message = format!("Can not append exception {key} to existing exception, only values");
             return Err(wrong(message, &exception.context));
         }

@@ -8,7 +8,7 @@ use crate::load::result::{LoadError, WarningCode};
 use crate::load::suggest::nearest;
 use crate::load::yaml::{Kind, Node};
 
-const KEYS: &[&str] = &["name", "fields", "comps", "values"];
+const KEYS: &[&str] = &["name", "fields", "comps", "values", "allow_incomplete"];
 
 impl Reader<'_> {
     /// Reads a rule's exceptions; with `update` they change exceptions that the rule has, so that
@@ -65,11 +65,14 @@ impl Reader<'_> {
             self.warn(WarningCode::AppendNoValues, message, &item.context);
         }
         let values = values(&item)?;
+        let says = item.has("allow_incomplete");
+        let allows_incomplete = says.then(|| item.bool("allow_incomplete")).transpose()?;
         Ok(Exception {
             name,
             fields,
             comps,
             values,
+            allows_incomplete,
             context: item.context,
         })
     }

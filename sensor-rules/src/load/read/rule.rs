@@ -205,7 +205,8 @@ impl Reader<'_> {
             update.condition = Some(item.text("condition", ItemType::RuleCondition)?);
         }
         if wants("exceptions")? {
-            update.exceptions = Some(self.exceptions(item, true)?);
+            // What replaces is whole; what is appended may be values alone.
+            update.exceptions = Some(self.exceptions(item, operation == Operation::Append)?);
         }
         if wants("output")? {
             let (output, context) = item.text("output", ItemType::RuleOutput)?;
