@@ -12,5 +12,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .btree_map(".")
         .compile_fds(descriptors)?;
+    // Apart from ours: reflection tells of what the agent serves, and that it does not serve.
+    let cri = protox::compile(["proto/cri/runtime.proto"], ["proto"])?;
+    tonic_prost_build::configure().btree_map(".").compile_fds(cri)?;
     Ok(())
 }

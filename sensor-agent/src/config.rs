@@ -21,7 +21,7 @@ pub use overrides::Override;
 pub use report::ConfigErrors;
 pub use sections::{
     Config, EnforceConfig, FileConfig, GrpcConfig, KernelConfig, KubernetesConfig, LogConfig, LogFormat,
-    LogLevel, Matching, MetricsConfig, Profile, RuleSelector, RulesConfig, StateConfig, StdoutConfig,
+    LogLevel, Matching, MetricsConfig, Profile, RuleSelector, RulesConfig, RuntimesConfig, StateConfig, StdoutConfig,
     TcpConfig, TlsConfig,
 };
 

@@ -20,6 +20,7 @@ use prometheus_client::registry::Registry;
 use sensor_proto::v1::{KindCounters, Priority};
 
 use crate::hub::Hub;
+use crate::runtime::socket::Socket;
 pub use rules::RuleMetrics;
 
 /// The type of what [`Metrics::render`] returns, for HTTP.
@@ -260,6 +261,70 @@ impl KubernetesMetrics {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuestionLabels {
+    socket: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SocketLabels {
+    socket: String,
+    cause: &'static str,
+}
+
+/// What asking runtimes' sockets counts; sockets are the configuration's, so labels stay bounded.
+#[derive(Debug, Clone, Default)]
+pub struct RuntimeMetrics {
+    questions: Family<QuestionLabels, Counter>,
+    failed: Family<SocketLabels, Counter>,
+}
+
+impl RuntimeMetrics {
+    /// A question about a container, and what came of it.
+    pub(crate) fn asked(&self, socket: &Socket, outcome: &'static str) {
+        let socket = socket.path.display().to_string();
+        self.questions
+            .get_or_create(&QuestionLabels { socket, outcome })
+            .inc();
+    }
+
+    /// A failure after which a socket is left alone for a while.
+    pub(crate) fn failed(&self, socket: &Socket, cause: &'static str) {
+        let socket = socket.path.display().to_string();
+        self.failed.get_or_create(&SocketLabels { socket, cause }).inc();
+    }
+
+    /// How often a failure was counted.
+    #[cfg(test)]
+    pub(crate) fn failures(&self, socket: &Socket, cause: &'static str) -> u64 {
+        let socket = socket.path.display().to_string();
+        self.failed.get_or_create(&SocketLabels { socket, cause }).get()
+    }
+
+    /// How often questions had this outcome.
+    #[cfg(test)]
+    pub(crate) fn outcomes(&self, socket: &Socket, outcome: &'static str) -> u64 {
+        let socket = socket.path.display().to_string();
+        self.questions
+            .get_or_create(&QuestionLabels { socket, outcome })
+            .get()
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "runtime_questions",
+            "Containers that a runtime's socket was asked about, by what came of it",
+            self.questions.clone(),
+        );
+        registry.register(
+            "runtime_failures",
+            "Failures after which a runtime's socket was left alone for a while, by cause",
+            self.failed.clone(),
+        );
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EnforcementLabels {
     rule: String,
     outcome: &'static str,
@@ -305,6 +370,8 @@ pub struct Metrics {
     pub enforcement: EnforcementMetrics,
     /// For the Kubernetes watch.
     pub kubernetes: KubernetesMetrics,
+    /// For who asks runtimes' sockets.
+    pub runtimes: RuntimeMetrics,
     /// For who reads the rules.
     pub rules: RuleMetrics,
     live: Arc<collect::Live>,
@@ -319,6 +386,7 @@ impl Metrics {
         let responses = ResponseMetrics::default();
         let sinks = SinkMetrics::default();
         let kubernetes = KubernetesMetrics::default();
+        let runtimes = RuntimeMetrics::default();
         let enforcement = EnforcementMetrics::default();
         let rules = RuleMetrics::default();
         for kind in SubscriberKind::ALL {
@@ -361,6 +429,7 @@ impl Metrics {
             sinks.failed.clone(),
         );
         kubernetes.register(&mut registry);
+        runtimes.register(&mut registry);
         enforcement.register(&mut registry);
         registry.register_collector(Box::new(Arc::clone(&live)));
         Arc::new(Self {
@@ -371,6 +440,7 @@ impl Metrics {
             sinks,
             enforcement,
             kubernetes,
+            runtimes,
             rules,
             live,
         })

@@ -20,6 +20,7 @@ use crate::{
     kubernetes::Health,
     metrics::{LiveSource, TableFill},
     pending::PENDING_MAX,
+    runtime,
     serve::StatusSource,
     stats::Stats,
 };
@@ -37,6 +38,8 @@ pub struct Live {
     pub degraded: Vec<String>,
     /// Whether pods are followed, where they are to be.
     pub kubernetes: Option<Arc<Health>>,
+    /// How runtimes' sockets do.
+    pub runtimes: Vec<Arc<runtime::socket::Health>>,
     /// The name that detections carry.
     pub hostname: Arc<str>,
     /// When the agent started, in nanoseconds since 1970.
@@ -132,6 +135,7 @@ impl StatusSource for Live {
                         .iter()
                         .filter_map(|kubernetes| kubernetes.degraded()),
                 )
+                .chain(self.runtimes.iter().filter_map(|socket| socket.degraded()))
                 .chain(rules.refusal())
                 .collect(),
         }

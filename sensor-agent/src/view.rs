@@ -253,7 +253,10 @@ impl sensor_rules::event::Event for View<'_> {
             Field::ProcCwd => of_image(flags::CWD_TRUNCATED),
             Field::ProcName => self.image.is_none(),
             field if container::is_fact(field) => {
-                self.is_pending() || self.facts().is_some_and(|facts| !facts.is_verified)
+                let is_doubtful = |facts: &ContainerFacts| {
+                    !facts.is_verified || facts.missing.is_some() && container::is_told_by_sockets(field)
+                };
+                self.is_pending() || self.facts().is_some_and(is_doubtful)
             }
             Field::FdName | Field::FdDirectory | Field::FdFilename | Field::FsPathName => self
                 .event

@@ -23,6 +23,8 @@ pub struct Config {
     pub kernel: KernelConfig,
     /// The tables of processes and containers.
     pub state: StateConfig,
+    /// Which sockets of container runtimes are asked.
+    pub runtimes: RuntimesConfig,
     /// What the Kubernetes API is asked.
     pub kubernetes: KubernetesConfig,
     /// The gRPC server.
@@ -192,6 +194,37 @@ impl Default for StateConfig {
             exited_keep_s: 30,
             containers_max: 4_096,
             facts_wait_ms: 250,
+        }
+    }
+}
+
+/// Which sockets of container runtimes are asked for what is in no file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuntimesConfig {
+    /// Sockets that speak CRI.
+    pub cri: Vec<PathBuf>,
+    /// Docker's sockets.
+    pub docker: Vec<PathBuf>,
+    /// Podman's sockets.
+    pub podman: Vec<PathBuf>,
+    /// Milliseconds in which all is told of a container, or the socket is left alone for a while.
+    pub timeout_ms: u32,
+}
+
+impl Default for RuntimesConfig {
+    fn default() -> Self {
+        let cri = [
+            "/run/containerd/containerd.sock",
+            "/run/crio/crio.sock",
+            "/run/k3s/containerd/containerd.sock",
+            "/run/cri-dockerd.sock",
+        ];
+        Self {
+            cri: cri.map(PathBuf::from).into(),
+            docker: vec!["/run/docker.sock".into()],
+            podman: vec!["/run/podman/podman.sock".into()],
+            timeout_ms: 1_000,
         }
     }
 }

@@ -1,18 +1,19 @@
 //! The checks, in the order in which the agent needs things.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use procfs::process::Process;
 
 use super::{Check, CheckState};
 use crate::{
-    config::Config,
+    config::{Config, RuntimesConfig},
     kernel::{
         attach::Probes,
         btf::{Btf, VMLINUX},
         fields,
         load::{LoadError, LoadOptions},
     },
+    runtime::socket::{self, Socket},
     state::seed::Hierarchies,
 };
 use sensor_common::syscall::Call;
@@ -45,14 +46,6 @@ const CAPABILITIES: &[(&str, u32, bool, &str)] = &[
 /// `CAP_SYS_ADMIN` includes the first two on every kernel.
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// Sockets of container runtimes.
-const RUNTIMES: &[(&str, &[&str])] = &[
-    ("docker", &["/run/docker.sock", "/var/run/docker.sock"]),
-    ("containerd", &["/run/containerd/containerd.sock"]),
-    ("cri-o", &["/run/crio/crio.sock"]),
-    ("podman", &["/run/podman/podman.sock"]),
-];
-
 /// Small rings: the doctor only loads programs to see whether they load.
 const RING_BYTES: u32 = 1 << 16;
 
@@ -64,7 +57,7 @@ pub(super) fn all(config: &Config) -> Vec<Check> {
     checks.extend(kernel(btf_path));
     checks.extend(hooks(config));
     checks.push(cgroups());
-    checks.extend(runtimes());
+    checks.extend(runtimes(&config.runtimes));
     checks
 }
 
@@ -246,17 +239,23 @@ fn cgroups() -> Check {
     }
 }
 
-fn runtimes() -> Vec<Check> {
-    RUNTIMES
-        .iter()
-        .filter_map(|(name, sockets)| {
-            let socket = sockets.iter().find(|socket| Path::new(socket).exists())?;
-            Some(Check::new(
-                "runtime",
-                *name,
-                CheckState::Info,
-                format!("{socket}; containers are told by their cgroups"),
-            ))
-        })
-        .collect()
+/// Asks each socket who it is; one that is not there is not told of.
+fn runtimes(config: &RuntimesConfig) -> Vec<Check> {
+    let timeout = Duration::from_millis(config.timeout_ms.into());
+    let check = |socket: Socket| {
+        let name = socket.path.display().to_string();
+        match socket::hello(&socket, timeout) {
+            Ok(who) => Some(Check::new("runtime", name, CheckState::Ok, format!("answers: {who}"))),
+            Err(None) => None,
+            Err(Some(why)) => Some(
+                Check::new("runtime", name, CheckState::Degraded, why)
+                    .losing("what is in no file of the runtime's: labels and image digests of containers of CRI and Podman")
+                    .helped_by(format!(
+                        "see whether the runtime is well; take the socket out of runtimes.{} if it is not to be asked",
+                        socket.dialect.name()
+                    )),
+            ),
+        }
+    };
+    socket::configured(config).into_iter().filter_map(check).collect()
 }

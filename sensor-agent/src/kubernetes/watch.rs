@@ -39,8 +39,6 @@ const LOG_PAUSE: Duration = Duration::from_mins(1);
 const GONE_KEEP: Duration = Duration::from_mins(1);
 /// How often that is looked at.
 const FAREWELL_PAUSE: Duration = Duration::from_secs(1);
-/// Wait before a fact is offered again to a full channel.
-const ROOM_PAUSE: Duration = Duration::from_millis(10);
 /// Only JSON: protobuf would be shorter, and need the whole schema.
 const JSON: &str = "application/json";
 
@@ -334,11 +332,7 @@ impl Watcher {
     /// Waits for room: the watch is what waits when the pipeline has no time.
     async fn tell(&self, fact: Fact) {
         self.metrics.known(self.known.len());
-        let mut fact = fact;
-        while let Err(refused) = self.facts.offer(fact) {
-            fact = *refused;
-            tokio::time::sleep(ROOM_PAUSE).await;
-        }
+        self.facts.tell(fact).await;
     }
 }
 

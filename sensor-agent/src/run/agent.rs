@@ -31,7 +31,7 @@ use crate::{
     kubernetes::{self, Kubernetes},
     metrics::Metrics,
     pipeline::{self, Pipeline},
-    runtime::worker::Worker,
+    runtime::{socket::Sockets, worker::Worker},
     serve::{self, Server},
     sink::{
         Encoder, Format,
@@ -252,7 +252,11 @@ impl Watched {
         let Outputs { metrics, hub, .. } = outputs;
         let limits = state_limits(&config);
         let (facts, told) = feed::channel();
-        let worker = Worker::start(facts.clone()).map_err(anyhow::Error::from)?;
+        let waits = Duration::from_millis(config.state.facts_wait_ms.into());
+        let sockets = Sockets::start(&config.runtimes, waits, &facts, &metrics.runtimes)
+            .map_err(anyhow::Error::from)?;
+        let runtimes = sockets.health();
+        let worker = Worker::start(facts.clone(), sockets).map_err(anyhow::Error::from)?;
         let kubernetes = kubernetes::start(
             &config.kubernetes,
             &context.hostname,
@@ -280,6 +284,7 @@ impl Watched {
             kubernetes: kubernetes
                 .as_ref()
                 .map(|kubernetes| Arc::clone(&kubernetes.health)),
+            runtimes,
             degraded,
             hostname: Arc::clone(&context.hostname),
             start_epoch_ns: context.clock.epoch_ns(context.start_ns),

@@ -17,16 +17,7 @@ pub fn add_config(bytes: &[u8], facts: &mut ContainerFacts) -> bool {
         return false;
     }
     facts.runtime = "docker";
-    facts.name = text(&config["Name"]).map(|name| name.trim_start_matches('/').into());
-    facts.image.reference = text(&config["Config"]["Image"]);
-    facts.image.id = text(&config["Image"]).map(|id| without_algorithm(&id).into());
-    facts.labels = labels(&config["Config"]["Labels"]);
-    let networks = config["NetworkSettings"]["Networks"].as_object();
-    facts.ip = networks.and_then(|networks| {
-        networks
-            .values()
-            .find_map(|network| network["IPAddress"].as_str()?.parse().ok())
-    });
+    add_described(&config, facts);
     if let Some(points) = config["MountPoints"].as_object() {
         let of = |mount: &Value| {
             Some(Mount {
@@ -39,8 +30,22 @@ pub fn add_config(bytes: &[u8], facts: &mut ContainerFacts) -> bool {
         };
         facts.mounts = points.values().filter_map(of).take(MOUNTS_MAX).collect();
     }
-    add_pod(facts);
     true
+}
+
+/// Adds what file and API call alike.
+pub(super) fn add_described(config: &Value, facts: &mut ContainerFacts) {
+    facts.name = text(&config["Name"]).map(|name| name.trim_start_matches('/').into());
+    facts.image.reference = text(&config["Config"]["Image"]);
+    facts.image.id = text(&config["Image"]).map(|id| without_algorithm(&id).into());
+    facts.labels = labels(&config["Config"]["Labels"]);
+    let networks = config["NetworkSettings"]["Networks"].as_object();
+    facts.ip = networks.and_then(|networks| {
+        networks
+            .values()
+            .find_map(|network| network["IPAddress"].as_str()?.parse().ok())
+    });
+    add_pod(facts);
 }
 
 /// What dockershim and cri-dockerd put into labels.
@@ -63,6 +68,12 @@ pub fn add_host_config(bytes: &[u8], facts: &mut ContainerFacts) -> bool {
     let Ok(config) = serde_json::from_slice::<Value>(bytes) else {
         return false;
     };
+    add_host(&config, facts);
+    true
+}
+
+/// Adds what a `HostConfig` tells, of the file or of the API.
+pub(super) fn add_host(config: &Value, facts: &mut ContainerFacts) {
     facts.is_privileged = config["Privileged"].as_bool();
     facts.has_host_network = Some(config["NetworkMode"] == "host");
     facts.has_host_pid = Some(config["PidMode"] == "host");
@@ -79,7 +90,6 @@ pub fn add_host_config(bytes: &[u8], facts: &mut ContainerFacts) -> bool {
             .take(MOUNTS_MAX)
             .collect();
     }
-    true
 }
 
 /// Adds the image's digest by `repositories.json`: `{"Repositories": {name: {reference: id}}}`.

@@ -4,7 +4,10 @@
 //! shims live in their bundle); then the places where runtimes keep bundles by default. Docker's and Podman's own state
 //! is found from the bundle, so any data root will do.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use super::{
     docker,
@@ -33,8 +36,21 @@ const KNOWN: [(&str, &str); 3] = [
     ("docker", "var/lib/docker/containers/{id}/config.v2.json"),
 ];
 
-/// The host's root folder, as a process in the agent's place sees it.
-pub const HOST_ROOT: &str = "/proc/1/root";
+/// The host's root folder, as it is seen from here. Where that of the first process is closed to the agent (it has
+/// capabilities that the agent lacks), the agent's own.
+#[must_use]
+pub fn host_root() -> &'static Path {
+    static FOUND: OnceLock<&'static Path> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let of_first = Path::new("/proc/1/root");
+        // The link itself can be seen by everybody.
+        if of_first.join(".").metadata().is_ok() {
+            of_first
+        } else {
+            Path::new("/")
+        }
+    })
+}
 
 /// What was found, and the files that it came from.
 #[derive(Clone, Debug, Default)]
@@ -87,12 +103,12 @@ fn look(wanted: &Wanted, found: &mut Found) {
     }
     for (runtime, path) in KNOWN {
         let path = PathBuf::from(path.replace("{id}", id));
-        if wanted.container.runtime == runtime && files::exists(Path::new(HOST_ROOT), &path) {
+        if wanted.container.runtime == runtime && files::exists(host_root(), &path) {
             found.facts.is_verified = true;
             found.facts.runtime = runtime;
             if runtime == "docker" {
                 let folder = path.parent().unwrap_or(&path);
-                add_docker(Path::new(HOST_ROOT), folder, Believed { uid: 0 }, found);
+                add_docker(host_root(), folder, Believed { uid: 0 }, found);
             } else {
                 found.facts.name = Some(id.into());
             }
@@ -122,7 +138,7 @@ fn bundles(wanted: &Wanted) -> Vec<(PathBuf, PathBuf, Believed)> {
     }
     for bundle in BUNDLES {
         let bundle = PathBuf::from(bundle.replace("{id}", id));
-        places.push((HOST_ROOT.into(), bundle, Believed { uid: 0 }));
+        places.push((host_root().to_owned(), bundle, Believed { uid: 0 }));
     }
     places
 }

@@ -15,7 +15,10 @@ use std::{
 
 use hashbrown::HashMap;
 
-use super::places::{self, Found};
+use super::{
+    places::{self, Found},
+    socket::Sockets,
+};
 use crate::state::{
     home::Wanted,
     workload::{Fact, feed::FactSender},
@@ -55,13 +58,13 @@ impl Worker {
     ///
     /// # Errors
     /// When the system has no room for a thread.
-    pub fn start(facts: FactSender) -> std::io::Result<Self> {
+    pub fn start(facts: FactSender, sockets: Sockets) -> std::io::Result<Self> {
         let (requests, receiver) = sync_channel(REQUESTS_MAX);
         let counts = Arc::new(Counts::default());
         let counted = Arc::clone(&counts);
         std::thread::Builder::new()
             .name("runtime-files".into())
-            .spawn(move || work(&receiver, &facts, &counted))?;
+            .spawn(move || work(&receiver, &facts, &sockets, &counted))?;
         Ok(Self { requests, counts })
     }
 
@@ -82,7 +85,7 @@ impl Worker {
     }
 }
 
-fn work(requests: &Receiver<Wanted>, facts: &FactSender, counts: &Counts) {
+fn work(requests: &Receiver<Wanted>, facts: &FactSender, sockets: &Sockets, counts: &Counts) {
     let mut watched: HashMap<Box<str>, (Wanted, Found)> = HashMap::new();
     let mut looked = Instant::now();
     loop {
@@ -96,7 +99,16 @@ fn work(requests: &Receiver<Wanted>, facts: &FactSender, counts: &Counts) {
                     .fetch_add(u64::from(!found.facts.is_verified), Ordering::Relaxed);
                 let spent = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 counts.busy_ns.fetch_add(spent, Ordering::Relaxed);
-                if !facts.send(Fact::Container(Arc::new(found.facts.clone()))) {
+                let mut told = found.facts.clone();
+                let question = sockets.question(&wanted.container, &mut told);
+                if !facts.send(Fact::Container(Arc::new(told))) {
+                    return;
+                }
+                // Asked once the files' facts are on their way: the answer comes behind them.
+                if let Some(question) = question
+                    && let Err(missing) = sockets.ask(question)
+                    && !facts.send(missing)
+                {
                     return;
                 }
                 if watched.len() < WATCHED_MAX && !found.stamps.is_empty() {

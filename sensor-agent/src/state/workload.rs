@@ -30,7 +30,7 @@ pub enum Progress {
     /// Asked for; nothing has answered.
     #[default]
     Asked,
-    /// The runtime's files have answered; a socket has been asked for more.
+    /// The runtime's files have answered; a socket that is known to be slow has been asked for more.
     Files,
     /// All that can answer has answered, or did not in time.
     Done,
@@ -108,10 +108,66 @@ pub struct ContainerFacts {
     pub pod_labels: Labels,
     /// It only holds a pod's namespaces.
     pub is_sandbox: bool,
+    /// Why a runtime's socket has not told what only it knows.
+    pub missing: Option<&'static str>,
     /// A runtime or the kubelet knows this id. A name of a cgroup alone proves nothing.
     pub is_verified: bool,
+    /// A socket has told of it, too.
+    pub has_been_told: bool,
     /// How far the search has come.
     pub progress: Progress,
+}
+
+impl ContainerFacts {
+    /// Fills what is not known from what another source has told.
+    fn fill_from(&mut self, other: &Self) {
+        fn fill<T: Clone>(into: &mut Option<T>, from: &Option<T>) {
+            if into.is_none() {
+                into.clone_from(from);
+            }
+        }
+        if self.runtime.is_empty() {
+            self.runtime = other.runtime;
+        }
+        fill(&mut self.name, &other.name);
+        // Of one image only: an id and the digest of another would be worse than none.
+        let is_same = |a: &Option<Box<str>>, b: &Option<Box<str>>| a.is_none() || b.is_none() || a == b;
+        if is_same(&self.image.id, &other.image.id) {
+            fill(&mut self.image.reference, &other.image.reference);
+            fill(&mut self.image.id, &other.image.id);
+            fill(&mut self.image.digest, &other.image.digest);
+        }
+        // A bundle only shows what privileged came to mean; the runtime knows the word.
+        self.is_privileged = other.is_privileged.or(self.is_privileged);
+        fill(&mut self.has_host_pid, &other.has_host_pid);
+        fill(&mut self.has_host_network, &other.has_host_network);
+        fill(&mut self.has_host_ipc, &other.has_host_ipc);
+        fill(&mut self.ip, &other.ip);
+        if self.mounts.is_empty() {
+            self.mounts.clone_from(&other.mounts);
+        }
+        if self.labels.is_empty() {
+            self.labels.clone_from(&other.labels);
+        }
+        if self.ports.is_empty() {
+            self.ports.clone_from(&other.ports);
+        }
+        if self.pod_labels.is_empty() {
+            self.pod_labels.clone_from(&other.pod_labels);
+        }
+        match (&mut self.pod, &other.pod) {
+            (Some(own), Some(told)) => {
+                fill(&mut own.name, &told.name);
+                fill(&mut own.namespace, &told.namespace);
+                fill(&mut own.uid, &told.uid);
+                fill(&mut own.sandbox_id, &told.sandbox_id);
+            }
+            (own, told) => fill(own, told),
+        }
+        self.is_sandbox |= other.is_sandbox;
+        self.is_verified |= other.is_verified;
+        self.has_been_told |= other.has_been_told;
+    }
 }
 
 /// Who a pod belongs to.
@@ -149,8 +205,12 @@ pub struct PodFacts {
 /// One piece of news for the state.
 #[derive(Clone, Debug)]
 pub enum Fact {
-    /// A container's facts, whole: what was known before is replaced.
+    /// A container's facts from files: they replace what was known from files.
     Container(Arc<ContainerFacts>),
+    /// What a socket tells of a container: it fills in what files do not tell.
+    Told(Arc<ContainerFacts>),
+    /// No socket will tell more of this container, and why; `None` where there is nothing wrong.
+    Missing(Box<str>, Option<&'static str>),
     /// A pod's facts, whole.
     Pod(Arc<PodFacts>),
     /// A pod that is gone.
@@ -184,7 +244,29 @@ impl Workloads {
         match fact {
             Fact::Container(facts) => {
                 if let Some(known) = self.containers.get_mut(&facts.id) {
-                    *known = facts;
+                    let before = std::mem::replace(known, facts);
+                    if before.has_been_told {
+                        Arc::make_mut(known).fill_from(&before);
+                    } else if before.missing.is_some() {
+                        // Other files are no word from the socket.
+                        Arc::make_mut(known).missing = before.missing;
+                    }
+                }
+            }
+            Fact::Told(facts) => {
+                if let Some(known) = self.containers.get_mut(&facts.id) {
+                    let known = Arc::make_mut(known);
+                    known.fill_from(&facts);
+                    known.has_been_told = true;
+                    known.missing = None;
+                    known.progress = Progress::Done;
+                }
+            }
+            Fact::Missing(id, why) => {
+                if let Some(known) = self.containers.get_mut(&id) {
+                    let known = Arc::make_mut(known);
+                    known.missing = why;
+                    known.progress = Progress::Done;
                 }
             }
             Fact::Pod(facts) => {

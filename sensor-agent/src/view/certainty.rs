@@ -92,6 +92,9 @@ impl View<'_> {
         if self.is_pending() {
             note(format_args!("container: facts are still looked for"));
         }
+        if let Some(why) = self.facts().and_then(|facts| facts.missing) {
+            note(format_args!("container: labels and digests are missing: {why}"));
+        }
         let Some(image) = self.image else {
             note(format_args!("proc: unknown process"));
             return;

@@ -43,6 +43,18 @@ pub(super) const fn is_fact(field: Field) -> bool {
     )
 }
 
+/// Facts that may be in no file of the runtime's, so that they are missing when its socket does not answer.
+pub(super) const fn is_told_by_sockets(field: Field) -> bool {
+    matches!(
+        field,
+        Field::ContainerImageId
+            | Field::ContainerImageDigest
+            | Field::ContainerIp
+            | Field::ContainerLabel
+            | Field::ContainerLabels
+    )
+}
+
 /// Every field of this file.
 pub(super) const fn is_of_container(field: Field) -> bool {
     is_fact(field)
@@ -54,6 +66,8 @@ pub(super) const fn is_of_container(field: Field) -> bool {
                 | Field::ContainerStartTs
                 | Field::ContainerDuration
                 | Field::ContainerUnverified
+                | Field::ContainerOuterId
+                | Field::CgroupMoved
                 | Field::ProcIsContainerExec
                 | Field::MetaPending
         )
@@ -87,6 +101,11 @@ impl View<'_> {
             Field::ContainerUnverified => {
                 container?;
                 Some(Value::Bool(!self.facts().is_some_and(|facts| facts.is_verified)))
+            }
+            Field::ContainerOuterId => Some(short(container?.outer.as_deref()?)),
+            Field::CgroupMoved => {
+                let moved = self.state.has_moved(self.process?, self.named_container());
+                Some(Value::Bool(moved))
             }
             Field::ProcIsContainerExec => Some(Value::Bool(self.process?.home.entry.is_some())),
             Field::MetaPending => Some(Value::Bool(self.is_pending())),

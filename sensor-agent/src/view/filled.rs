@@ -199,6 +199,8 @@ const fn is_of_who_did_it(field: Field) -> bool {
             | Field::ContainerLabel
             | Field::ContainerLabels
             | Field::ContainerUnverified
+            | Field::ContainerOuterId
+            | Field::CgroupMoved
             | Field::ProcIsContainerExec
             | Field::MetaPending
             | Field::ProcKey
@@ -211,8 +213,12 @@ const fn is_of_who_did_it(field: Field) -> bool {
 #[must_use]
 pub const fn limit(field: Field) -> Option<&'static str> {
     Some(match field {
-        Field::ContainerIp | Field::ContainerLabel | Field::ContainerLabels => "of Docker's containers",
-        Field::ContainerImageId | Field::ContainerImageDigest => "of Docker's and Podman's containers",
+        Field::ContainerIp | Field::ContainerLabel | Field::ContainerLabels => {
+            "of Docker's containers; of CRI's and Podman's where their sockets answer"
+        }
+        Field::ContainerImageId | Field::ContainerImageDigest => {
+            "of Docker's and Podman's containers; of CRI's where its socket answers"
+        }
         Field::EvtTime | Field::EvtTimeS | Field::EvtDatetime | Field::EvtDatetimeS => "in UTC",
         Field::UserName | Field::GroupName | Field::UserLoginname => "in a container only root has a name",
         Field::UserHomedir | Field::UserShell => "only on the host",

@@ -50,7 +50,7 @@ fn start(state: &mut State, tgid: u32, parent: u32, name: &[u8], argv: &[u8]) {
     header.comm = [0; 16];
     header.comm[..name.len()].copy_from_slice(name);
     header.flags = flags::UPPER_LAYER;
-    let cgroup = format!("/docker/{ID}");
+    let cgroup = format!("/docker/{}/docker/{ID}", "f".repeat(64));
     let path = [b"/usr/bin/", name].concat();
     let exec = Exec {
         fixed: record::Exec {

@@ -351,6 +351,8 @@ super::fields! {
     ProcIsExeFromImage "proc.is_exe_from_image" Bool [Own] None "the container's image brought the program file, and nobody has changed it since";
     ProcIsContainerExec "proc.is_container_exec" Bool [Own] None "the process, or an ancestor, was put into a running container from outside: docker exec, kubectl exec, nsenter";
     ContainerUnverified "container.unverified" Bool [Own] None "only the cgroup's name says so: no runtime knows of the container";
+    ContainerOuterId "container.outer.id" Text [Own] None "id of the container around the container, as container.id shows ids; no value without one";
+    CgroupMoved "cgroup.moved" Bool [Own] None "the process is in a cgroup of another container than its own, or of none";
     MetaPending "meta.pending" Bool [Own] None "facts on container, pod or file were still being fetched; an update with the same id follows";
     K8sPodOwnerKind "k8s.pod.owner.kind" Text [Own] None "what controls the pod: Deployment, DaemonSet, StatefulSet, Job, …";
     K8sPodOwnerName "k8s.pod.owner.name" Text [Own] None "name of what controls the pod";

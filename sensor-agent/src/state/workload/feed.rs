@@ -38,13 +38,27 @@ impl FactSender {
     /// called from an asynchronous task.
     ///
     /// # Errors
-    /// The fact itself, when there is no room or nobody reads any more.
-    pub fn offer(&self, fact: Fact) -> Result<(), Box<Fact>> {
-        self.sender.try_send(fact).map_err(|error| {
-            let (TrySendError::Full(fact) | TrySendError::Disconnected(fact)) = error;
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            Box::new(fact)
+    /// The fact itself, when there is no room; `None` when nobody reads any more.
+    pub fn offer(&self, fact: Fact) -> Result<(), Option<Box<Fact>>> {
+        self.sender.try_send(fact).map_err(|error| match error {
+            TrySendError::Full(fact) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Some(Box::new(fact))
+            }
+            TrySendError::Disconnected(_) => None,
         })
+    }
+
+    /// Puts a fact in and waits for room: for tasks. When nobody reads any more it is dropped.
+    pub async fn tell(&self, fact: Fact) {
+        /// Wait before a fact is offered again to a full channel.
+        const ROOM_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
+        let mut fact = fact;
+        while let Err(Some(refused)) = self.offer(fact) {
+            fact = *refused;
+            tokio::time::sleep(ROOM_PAUSE).await;
+        }
     }
 
     /// Puts a fact in and waits for room: for threads that may wait. False when nobody reads any more.

@@ -51,8 +51,36 @@ fn a_full_channel_hands_the_fact_back() {
     for _ in 0..feed::FACTS_WAITING_MAX {
         sender.offer(pod("a")).unwrap();
     }
-    assert!(matches!(*sender.offer(pod("b")).unwrap_err(), Fact::Pod(_)));
+    assert!(matches!(*sender.offer(pod("b")).unwrap_err().unwrap(), Fact::Pod(_)));
     assert_eq!(sender.refused(), 1);
     assert!(receiver.next().is_some());
     sender.offer(pod("b")).unwrap();
+}
+
+/// What a socket tells comes on top of what files tell, whichever is newer, and is not lost when files change.
+#[test]
+fn sockets_fill_what_files_leave_open() {
+    let mut workloads = Workloads::new(2);
+    workloads.want("a");
+    workloads.take(container("a", "web"));
+    let told = |label: &str| {
+        Fact::Told(Arc::new(ContainerFacts {
+            id: "a".into(),
+            name: Some("as the socket has it".into()),
+            labels: [(label.into(), "yes".into())].into(),
+            ..ContainerFacts::default()
+        }))
+    };
+    workloads.take(Fact::Missing("a".into(), Some("slow")));
+    assert_eq!(workloads.container("a").unwrap().missing, Some("slow"));
+    workloads.take(told("first"));
+    workloads.take(container("a", "shop"));
+    let facts = workloads.container("a").unwrap();
+    assert_eq!((facts.name.as_deref(), facts.missing), (Some("shop"), None));
+    assert!(facts.labels.contains_key("first"));
+    workloads.take(Fact::Told(Arc::new(ContainerFacts {
+        id: "nobody asked".into(),
+        ..ContainerFacts::default()
+    })));
+    assert!(workloads.container("nobody asked").is_none());
 }
