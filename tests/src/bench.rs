@@ -12,6 +12,7 @@ use crate::interrupt;
 mod agent;
 mod apps;
 mod arm;
+mod churn;
 mod cost;
 mod flood;
 mod latency;
@@ -39,17 +40,20 @@ pub enum Bench {
     Cost,
     /// As many events as this machine can make, and where each of them went.
     Flood,
+    /// Thousands of containers, and what is left of them.
+    Churn,
 }
 
 impl Bench {
     /// All of them, in the order in which they are run.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Start,
         Self::Overhead,
         Self::Apps,
         Self::Latency,
         Self::Cost,
         Self::Flood,
+        Self::Churn,
     ];
 
     /// Its name on the command line.
@@ -62,6 +66,7 @@ impl Bench {
             Self::Latency => "latency",
             Self::Cost => "cost",
             Self::Flood => "flood",
+            Self::Churn => "churn",
         }
     }
 }
@@ -75,6 +80,8 @@ pub struct Options {
     pub rounds: u32,
     /// Seconds that the flood lasts.
     pub flood_s: u32,
+    /// Containers that come and go.
+    pub containers: usize,
 }
 
 /// Measures, and returns the report: Markdown.
@@ -98,6 +105,7 @@ pub fn run(options: &Options) -> anyhow::Result<String> {
             Bench::Latency => latency::run()?,
             Bench::Cost => cost::run()?,
             Bench::Flood => flood::run(options.flood_s)?,
+            Bench::Churn => churn::run(options.containers)?,
         });
     }
     Ok(report::write(

@@ -17,7 +17,10 @@ use crate::wait;
 
 mod bundle;
 mod cgroup;
+mod churn;
 mod overlay;
+
+pub use churn::churn;
 
 /// What stands for the container's id in [`Builder::cgroup`].
 pub const ID: &str = "{id}";

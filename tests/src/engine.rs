@@ -207,19 +207,24 @@ impl Drop for Engine {
             }
         }
         if let Some(daemon) = &mut self.daemon {
-            let pid = rustix::process::Pid::from_child(daemon);
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-            if wait::until(Duration::from_secs(20), || daemon.try_wait().ok().flatten()).is_none() {
-                let _ = daemon.kill();
-                let _ = daemon.wait();
-            }
+            end(daemon);
         }
         unmount_below(self.folder.path());
     }
 }
 
+/// Ends a daemon, by force where it takes its time.
+pub(crate) fn end(daemon: &mut Child) {
+    let pid = rustix::process::Pid::from_child(daemon);
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    if wait::until(Duration::from_secs(20), || daemon.try_wait().ok().flatten()).is_none() {
+        let _ = daemon.kill();
+        let _ = daemon.wait();
+    }
+}
+
 /// What an engine has left mounted, the deepest first.
-fn unmount_below(folder: &Path) {
+pub(crate) fn unmount_below(folder: &Path) {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let below = mounts
         .lines()
@@ -232,7 +237,8 @@ fn unmount_below(folder: &Path) {
     }
 }
 
-fn pack(root: &Path, tar: &Path) -> anyhow::Result<()> {
+/// Packs a folder's content.
+pub(crate) fn pack(root: &Path, tar: &Path) -> anyhow::Result<()> {
     let status = Command::new("tar")
         .arg("--directory")
         .arg(root)

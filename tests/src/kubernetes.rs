@@ -160,13 +160,18 @@ impl Drop for Node {
             found.is_empty().then_some(())
         });
         let _ended = self.script.wait();
-        if let Ok(hierarchies) = fs::read_dir("/sys/fs/cgroup") {
-            for hierarchy in hierarchies.flatten() {
-                remove_empty(&hierarchy.path().join("kubepods"));
-            }
-        }
-        remove_empty(Path::new("/sys/fs/cgroup/kubepods"));
+        remove_cgroups();
     }
+}
+
+/// Removes what pods leave of cgroups.
+pub(crate) fn remove_cgroups() {
+    if let Ok(hierarchies) = fs::read_dir("/sys/fs/cgroup") {
+        for hierarchy in hierarchies.flatten() {
+            remove_empty(&hierarchy.path().join("kubepods"));
+        }
+    }
+    remove_empty(Path::new("/sys/fs/cgroup/kubepods"));
 }
 
 /// Processes whose line of parents leads here.

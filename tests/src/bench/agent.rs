@@ -83,7 +83,13 @@ pub(super) struct KernelTime {
 
 impl Agent {
     pub(super) fn start(rules: &Rules) -> anyhow::Result<Self> {
+        Self::start_with(rules, &[])
+    }
+
+    /// The same, with settings.
+    pub(super) fn start_with(rules: &Rules, settings: &[&str]) -> anyhow::Result<Self> {
         let builder = Sensor::builder().set("stdout.enabled=false");
+        let builder = settings.iter().fold(builder, |builder, set| builder.set(*set));
         let builder = match rules {
             Rules::ExecOnly => builder.rules(EXEC_ONLY),
             Rules::Ours => builder.rule_files(binary::repository().join("rules")),

@@ -24,6 +24,7 @@ Benchmarks:
   latency    from the system call's return to the subscriber
   cost       nanoseconds for each event, in the kernel and in the agent
   flood      as many events as this machine can make, and where each of them went
+  churn      thousands of containers, and what the agent still holds when they are gone
 
 Needs root and a C compiler; the agent is SENSOR_BIN, or beside this program. Falco's stable rules are measured, too,
 where SENSOR_SHARED has them."
@@ -38,6 +39,9 @@ struct Arguments {
     /// How long each flood lasts, in seconds
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
     flood_seconds: u32,
+    /// How many containers come and go in `churn`
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(5..=100_000))]
+    containers: u32,
     /// Write the report to docs/benchmarks.md, too; only with all benchmarks
     #[arg(long, conflicts_with = "names")]
     write: bool,
@@ -60,6 +64,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         benches: Bench::ALL.into_iter().filter(is_wanted).collect(),
         rounds: arguments.rounds,
         flood_s: arguments.flood_seconds,
+        containers: arguments.containers as usize,
     };
     interrupt::watch()?;
     let report = interrupt::or_interrupted(bench::run(&options))?;

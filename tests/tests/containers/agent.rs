@@ -6,7 +6,7 @@ use sensor_tests::{
     engine::{Engine, Kind},
     lock::{self, Claim},
     report,
-    sensor::Sensor,
+    sensor::{Builder, Sensor},
     wait::DEADLINE,
 };
 
@@ -18,7 +18,8 @@ const RULES: &str = r"
     %proc.name %proc.args %proc.is_container_exec %container.id %container.full_id %container.name %container.type
     %container.image %container.image.repository %container.image.tag %container.image.id %container.privileged
     %container.host_network %container.host_pid %container.label[team] %container.mount.dest[/srv*] %container.unverified
-    %container.start_ts %k8s.pod.name %k8s.ns.name %k8s.pod.uid %meta.pending %user.uid %thread.cgroups
+    %container.start_ts %container.outer.id %cgroup.moved %k8s.pod.name %k8s.ns.name %k8s.pod.uid %k8s.pod.sandbox_id
+    %k8s.pod.label[app] %meta.pending %evt.incomplete %user.uid %thread.cgroups
   priority: NOTICE
 ";
 
@@ -30,8 +31,21 @@ pub(crate) struct Agent {
     _claim: Claim,
 }
 
+impl Agent {
+    /// A program of the host's that says a word.
+    pub(crate) fn echo(&self, word: &str) {
+        let status = std::process::Command::new("/bin/echo").arg(word).status();
+        assert!(status.unwrap().success(), "{}", self.sensor.log());
+    }
+}
+
 /// Starts an agent; `None` where one of the engines cannot run, which is said.
 pub(crate) fn agent(kinds: &[Kind]) -> Option<Agent> {
+    agent_with(kinds, |builder| builder)
+}
+
+/// The same, with settings that the test adds once it has the machine to itself.
+pub(crate) fn agent_with(kinds: &[Kind], set: impl FnOnce(Builder) -> Builder) -> Option<Agent> {
     if !rustix::process::geteuid().is_root() {
         report::skip("not root");
         return None;
@@ -42,12 +56,11 @@ pub(crate) fn agent(kinds: &[Kind]) -> Option<Agent> {
     }
     // One at a time: engines of two tests would name the same words.
     let claim = lock::alone().unwrap();
-    let sensor = Sensor::builder()
+    let builder = Sensor::builder()
         .rules(RULES)
         .set("stdout.enabled=false")
-        .set("kernel.activity_ring_bytes=67108864")
-        .start()
-        .unwrap();
+        .set("kernel.activity_ring_bytes=67108864");
+    let sensor = set(builder).start().unwrap();
     let client = sensor.client().unwrap();
     Some(Agent {
         sensor,

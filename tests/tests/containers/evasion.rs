@@ -2,9 +2,15 @@
 
 use std::process::Command;
 
-use sensor_tests::{cgroup::Cgroup, container::Container, values::Values as _};
+use sensor_tests::{
+    cgroup::Cgroup,
+    container::Container,
+    engine::{IMAGE, Kind},
+    values::Values as _,
+    wait,
+};
 
-use crate::agent::{agent, find};
+use crate::agent::{agent, agent_with, engine, find};
 
 /// C02: a process moves itself into another container's cgroup; a made-up one is as good as a real one.
 #[test]
@@ -32,6 +38,7 @@ fn c02_a_process_that_moves_to_another_cgroup_is_still_its_containers() {
         found.text("thread.cgroups").contains(&"a".repeat(64)),
         "it did move: {found:#?}"
     );
+    assert!(found.is("cgroup.moved"), "{found:#?}");
     // It ends before its cgroup can be removed.
     drop(container);
 }
@@ -46,6 +53,35 @@ fn shell_of(cgroup: &str, first: u32) -> Option<u32> {
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             *pid != first && name.trim() == "sh" && own.lines().any(|line| line.ends_with(cgroup))
         })
+}
+
+const OPEN: &str = r#"
+- rule: open
+  desc: what a container does at once
+  condition: evt.type in (open, openat) and fd.name = /etc/shadow and container.id != host
+  output: "%container.name %container.image %meta.pending"
+  priority: NOTICE
+"#;
+
+/// C07: an entrypoint that acts in its first milliseconds, in containers that are gone after fifty.
+#[test]
+fn c07_a_container_that_acts_at_once_and_is_gone_is_named_all_the_same() {
+    let Some(agent) = agent_with(&[Kind::Docker], |builder| builder.rules(OPEN)) else {
+        return;
+    };
+    let docker = engine(Kind::Docker);
+    let mut stream = agent.client.subscribe(None).unwrap();
+    for number in 0..10 {
+        let name = format!("e2e-c07-{number}");
+        let run = ["run", "--rm", "--network", "none", "--name", &name, "--entrypoint", "/bin/cat"];
+        docker.run(&[&run[..], &[IMAGE, "/etc/shadow"]].concat()).unwrap();
+        let found = stream
+            .find(wait::DEADLINE, |one| one.rule == "open" && one.text("container.name") == name)
+            .unwrap()
+            .unwrap_or_else(|| panic!("no detection of {name}: {}", agent.sensor.log()));
+        assert_eq!(found.text("container.image"), IMAGE, "{found:#?}");
+        assert_eq!(found.text("meta.pending"), "false", "{found:#?}");
+    }
 }
 
 /// C08: a cgroup with a container's name, and a host process in it.
@@ -119,5 +155,6 @@ fn c11_the_innermost_container_is_told() {
         .unwrap();
     let found = find(&mut stream, &agent, "e2e-c11");
     assert_eq!(found.text("container.full_id"), container.id());
+    assert_eq!(found.text("container.outer.id"), outer[..12], "{found:#?}");
     assert!(found.text("thread.cgroups").contains(&outer));
 }

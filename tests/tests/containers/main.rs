@@ -7,5 +7,8 @@
 )]
 
 mod agent;
+mod churn;
 mod engines;
 mod evasion;
+mod pods;
+mod sockets;

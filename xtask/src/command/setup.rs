@@ -90,10 +90,14 @@ const DEMO: [Package; 2] = [
     },
 ];
 
-const TEST: [Package; 6] = [
+const TEST: [Package; 7] = [
     Package {
         name: "containerd",
         why: "is one of the container engines that are watched",
+    },
+    Package {
+        name: "containernetworking-plugins",
+        why: "gives its pods a network",
     },
     Package {
         name: "docker.io",
