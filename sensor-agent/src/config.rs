@@ -21,8 +21,8 @@ pub use overrides::Override;
 pub use report::ConfigErrors;
 pub use sections::{
     Config, EnforceConfig, FileConfig, GrpcConfig, KernelConfig, KubernetesConfig, LogConfig, LogFormat,
-    LogLevel, Matching, MetricsConfig, Profile, RuleSelector, RulesConfig, RuntimesConfig, StateConfig, StdoutConfig,
-    TcpConfig, TlsConfig,
+    LogLevel, Matching, MetricsConfig, Profile, RuleSelector, RulesConfig, RuntimesConfig, StateConfig,
+    StdoutConfig, TcpConfig, TlsConfig,
 };
 
 use check::Problem;

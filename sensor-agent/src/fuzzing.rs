@@ -22,11 +22,12 @@ use crate::{
 };
 
 /// Every target of this crate.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("cgroup_path", cgroup_path),
     ("config", config),
     ("pod", pod),
     ("record", record),
+    ("runtime_answer", runtime_answer),
     ("runtime_file", runtime_file),
 ];
 
@@ -80,6 +81,16 @@ pub fn config(input: &[u8]) {
 pub fn pod(input: &[u8]) {
     if input.len() <= INPUT_BYTES_MAX {
         crate::kubernetes::fuzzing::answer(input);
+    }
+}
+
+/// An answer of a container runtime's socket, as each call's in turn.
+///
+/// # Panics
+/// Where the law is broken.
+pub fn runtime_answer(input: &[u8]) {
+    if input.len() <= INPUT_BYTES_MAX {
+        crate::runtime::socket::fuzzing::answer(input);
     }
 }
 

@@ -139,7 +139,10 @@ impl Cri {
                 let channel = endpoint.connect_with_connector(connector).await.ok()?;
                 let request = cri::VersionRequest::default();
                 // CRI's plugin comes up after the socket.
-                RuntimeServiceClient::new(channel.clone()).version(request).await.ok()?;
+                RuntimeServiceClient::new(channel.clone())
+                    .version(request)
+                    .await
+                    .ok()?;
                 Some(channel)
             })
         };
@@ -210,7 +213,12 @@ impl Cri {
                 namespace: "shop".into(),
                 attempt: 0,
             }),
-            hostname: pod.name.clone(),
+            // The host's network comes with the host's name.
+            hostname: if pod.has_host_network {
+                String::new()
+            } else {
+                pod.name.clone()
+            },
             log_directory: self.folder.path().join("log-of-pods").display().to_string(),
             labels: BTreeMap::from([
                 ("app".into(), "web".into()),
@@ -314,7 +322,11 @@ impl Running<'_> {
         let answer = self
             .cri
             .call(|mut client| async move { client.exec_sync(request).await })?;
-        ensure!(answer.exit_code == 0, "{command:?} ended with {}", answer.exit_code);
+        ensure!(
+            answer.exit_code == 0,
+            "{command:?} ended with {}",
+            answer.exit_code
+        );
         Ok(())
     }
 

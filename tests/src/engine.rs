@@ -111,6 +111,24 @@ impl Engine {
         Ok(engine)
     }
 
+    /// The socket that its API is served on: Docker's at once, Podman's once it [is served](Self::serve).
+    #[must_use]
+    pub fn socket(&self) -> std::path::PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    /// Has Podman's API served, which no daemon does by itself.
+    pub fn serve(&mut self) -> anyhow::Result<()> {
+        let address = format!("unix://{}", self.socket().display());
+        let service = self
+            .command(&["system", "service", "--time", "0", &address])
+            .spawn()?;
+        self.daemon = Some(service);
+        let is_up = || std::os::unix::net::UnixStream::connect(self.socket()).ok();
+        wait::until(Duration::from_secs(30), is_up).context("podman's service did not come up")?;
+        Ok(())
+    }
+
     /// Its client, with arguments.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {

@@ -80,7 +80,9 @@ impl Fault {
 
 impl Door {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -106,8 +108,13 @@ fn serve(mut stream: &UnixStream, door: &Door) -> std::io::Result<()> {
         }
         state.answered += 1;
         drop(state);
-        let body = match path.strip_prefix("/containers/").and_then(|rest| rest.strip_suffix("/json")) {
-            Some(id) => json!({"Id": id, "Name": "/late", "Config": {"Image": "late:1", "Labels": {"team": "late"}}}),
+        let body = match path
+            .strip_prefix("/containers/")
+            .and_then(|rest| rest.strip_suffix("/json"))
+        {
+            Some(id) => {
+                json!({"Id": id, "Name": "/late", "Config": {"Image": "late:1", "Labels": {"team": "late"}}})
+            }
             None => json!({"Version": "0"}),
         };
         let body = body.to_string();

@@ -9,7 +9,7 @@
 
 mod cri;
 mod engine;
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod open;
 mod task;
 #[cfg(test)]

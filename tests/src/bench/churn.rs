@@ -43,7 +43,13 @@ pub(super) fn run(containers: usize) -> anyhow::Result<Section> {
     let sample = |name: &str| -> anyhow::Result<f64> {
         Ok(scrape::scrape(address)?.get(name).copied().unwrap_or(f64::NAN))
     };
-    let mut table = Table::new(["Containers so far", "Resident, MiB", "Containers", "Cgroups", "Processes"]);
+    let mut table = Table::new([
+        "Containers so far",
+        "Resident, MiB",
+        "Containers",
+        "Cgroups",
+        "Processes",
+    ]);
     let mut look = |so_far: String| -> anyhow::Result<f64> {
         let memory = number(resident(agent.pid())?) / MIB;
         let mut row = vec![so_far, format!("{memory:.1}")];

@@ -37,7 +37,7 @@ pub fn churn(count: usize, at_once: usize) -> anyhow::Result<Vec<String>> {
                         .unwrap_or_else(std::sync::PoisonError::into_inner)
                         .push(id);
                 }
-                Ok(())
+                anyhow::Ok(())
             })
         });
         let turns: Vec<_> = turns.collect();

@@ -1,13 +1,16 @@
 //! The first program of a container is told with its image and its names, whichever engine started it.
 
+use std::process::Command;
+
 use sensor_tests::{
+    binary,
     engine::{Engine, IMAGE, Kind},
     report,
     values::Values as _,
     wait,
 };
 
-use crate::agent::{Agent, agent, engine, find};
+use crate::agent::{Agent, agent, agent_with, engine, find};
 
 /// Containers that live shorter than a look at a socket would take.
 const SHORT: usize = 200;
@@ -17,19 +20,33 @@ fn docker_tells_image_name_labels_and_mounts_at_the_first_exec() {
     let Some(agent) = agent(&[Kind::Docker]) else {
         return;
     };
-    named_engine(&agent, Kind::Docker, "docker");
+    let engine = engine(Kind::Docker);
+    named_engine(&agent, &engine, Kind::Docker, "docker");
+    // Its socket has nothing to add to its files; that it can be asked is seen by who asks it who it is.
+    let setting = format!("runtimes.docker=[{}]", engine.socket().display());
+    let doctor = Command::new(binary::sensor())
+        .args(["doctor", "--set", &setting])
+        .output();
+    let said = String::from_utf8(doctor.unwrap().stdout).unwrap();
+    assert!(said.contains("answers: docker "), "{said}");
 }
 
+/// Labels are in no file of Podman's that can be read: its socket tells them.
 #[test]
-fn podman_tells_image_and_name_at_the_first_exec() {
-    let Some(agent) = agent(&[Kind::Podman]) else {
+fn podman_tells_image_name_and_labels_at_the_first_exec() {
+    let mut podman = None;
+    let agent = agent_with(&[Kind::Podman], |builder| {
+        let podman = podman.insert(engine(Kind::Podman));
+        podman.serve().unwrap();
+        builder.set(format!("runtimes.podman=[{}]", podman.socket().display()))
+    });
+    let Some((agent, podman)) = agent.zip(podman) else {
         return;
     };
-    named_engine(&agent, Kind::Podman, "podman");
+    named_engine(&agent, &podman, Kind::Podman, "podman");
 }
 
-fn named_engine(agent: &Agent, kind: Kind, runtime: &str) {
-    let engine = engine(kind);
+fn named_engine(agent: &Agent, engine: &Engine, kind: Kind, runtime: &str) {
     let mut stream = agent.client.subscribe(None).unwrap();
     let run = [
         "run",
@@ -66,9 +83,7 @@ fn named_engine(agent: &Agent, kind: Kind, runtime: &str) {
     for (field, expected) in shown {
         assert_eq!(found.text(field), expected, "{field}: {found:#?}");
     }
-    if kind == Kind::Docker {
-        assert_eq!(found.text("container.label[team]"), "shop");
-    }
+    assert_eq!(found.text("container.label[team]"), "shop", "{found:#?}");
 
     // An exec into it is told as one.
     engine.run(&["exec", "e2e-web", "/bin/echo", "e2e-exec"]).unwrap();

@@ -26,9 +26,7 @@ fn c02_a_process_that_moves_to_another_cgroup_is_still_its_containers() {
         .unwrap();
     let go = container.root().join("tmp/go");
     rustix::fs::mknodat(rustix::fs::CWD, &go, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-    let inside = sensor_tests::wait::until(sensor_tests::wait::DEADLINE, || {
-        shell_of(container.cgroup(), container.pid())
-    });
+    let inside = wait::until(wait::DEADLINE, || shell_of(container.cgroup(), container.pid()));
     target.admit(inside.expect("the shell runs")).unwrap();
     std::fs::write(&go, "now\n").unwrap();
     shell.wait().unwrap();
@@ -73,10 +71,21 @@ fn c07_a_container_that_acts_at_once_and_is_gone_is_named_all_the_same() {
     let mut stream = agent.client.subscribe(None).unwrap();
     for number in 0..10 {
         let name = format!("e2e-c07-{number}");
-        let run = ["run", "--rm", "--network", "none", "--name", &name, "--entrypoint", "/bin/cat"];
+        let run = [
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "--name",
+            &name,
+            "--entrypoint",
+            "/bin/cat",
+        ];
         docker.run(&[&run[..], &[IMAGE, "/etc/shadow"]].concat()).unwrap();
         let found = stream
-            .find(wait::DEADLINE, |one| one.rule == "open" && one.text("container.name") == name)
+            .find(wait::DEADLINE, |one| {
+                one.rule == "open" && one.text("container.name") == name
+            })
             .unwrap()
             .unwrap_or_else(|| panic!("no detection of {name}: {}", agent.sensor.log()));
         assert_eq!(found.text("container.image"), IMAGE, "{found:#?}");
@@ -118,7 +127,7 @@ fn find_busybox(
     agent: &crate::agent::Agent,
     word: &str,
 ) -> sensor_proto::v1::Detection {
-    let found = stream.find(sensor_tests::wait::DEADLINE, |one| {
+    let found = stream.find(wait::DEADLINE, |one| {
         one.text("proc.name") == "busybox" && one.text("proc.args") == format!("echo {word}")
     });
     found

@@ -120,10 +120,16 @@ fn c09_pods_in_the_hosts_namespaces_and_their_pause_containers_are_themselves() 
     ] {
         assert_eq!(pause.text(field), expected, "{field}: {pause:#?}");
     }
-    let id = running.start("app", &["/bin/sh", "-c", "/bin/echo e2e-static; sleep 1000"]).unwrap();
+    let id = running
+        .start("app", &["/bin/sh", "-c", "/bin/echo e2e-static; sleep 1000"])
+        .unwrap();
     let found = find(&mut stream, &agent, "e2e-static");
     assert_named(&found, &web, "app", &id);
-    for field in ["container.privileged", "container.host_network", "container.host_pid"] {
+    for field in [
+        "container.privileged",
+        "container.host_network",
+        "container.host_pid",
+    ] {
         assert!(found.is(field), "{field}: {found:#?}");
     }
     running.stop(&id).unwrap();
@@ -132,7 +138,9 @@ fn c09_pods_in_the_hosts_namespaces_and_their_pause_containers_are_themselves() 
 /// Beside Docker, so that two runtimes are at work at once.
 #[test]
 fn containers_of_pods_that_live_for_milliseconds_are_all_told_with_all_their_names() {
-    let Some((cri, agent)) = start(&[Kind::Docker]) else { return };
+    let Some((cri, agent)) = start(&[Kind::Docker]) else {
+        return;
+    };
     let docker = engine(Kind::Docker);
     let mut stream = agent.client.subscribe(None).unwrap();
     let web = pod(1);
@@ -150,7 +158,17 @@ fn containers_of_pods_that_live_for_milliseconds_are_all_told_with_all_their_nam
         scope.spawn(|| {
             for number in 0..SHORT / 10 {
                 let name = format!("e2e-beside-{number}");
-                let run = ["run", "--rm", "--network", "none", "--name", &name, IMAGE, "/bin/echo", &name];
+                let run = [
+                    "run",
+                    "--rm",
+                    "--network",
+                    "none",
+                    "--name",
+                    &name,
+                    IMAGE,
+                    "/bin/echo",
+                    &name,
+                ];
                 docker.run(&run).unwrap();
             }
         });
@@ -160,15 +178,28 @@ fn containers_of_pods_that_live_for_milliseconds_are_all_told_with_all_their_nam
                     let arguments = one.text("proc.args");
                     one.text("proc.name") == "echo"
                         && !one.update
-                        && ["e2e-brief-", "e2e-beside-"].iter().any(|word| arguments.starts_with(word))
+                        && ["e2e-brief-", "e2e-beside-"]
+                            .iter()
+                            .any(|word| arguments.starts_with(word))
                 })
                 .unwrap()
                 .expect("each container's program is told");
-            assert_eq!(found.text("container.name"), found.text("proc.args"), "{found:#?}");
+            assert_eq!(
+                found.text("container.name"),
+                found.text("proc.args"),
+                "{found:#?}"
+            );
             let is_pods = found.text("proc.args").starts_with("e2e-brief-");
             assert_eq!(found.text("container.image"), IMAGE, "{found:#?}");
-            assert_eq!(found.text("k8s.pod.name"), if is_pods { "web-1" } else { "" }, "{found:#?}");
-            assert_eq!(found.text("container.type"), if is_pods { "containerd" } else { "docker" });
+            assert_eq!(
+                found.text("k8s.pod.name"),
+                if is_pods { "web-1" } else { "" },
+                "{found:#?}"
+            );
+            assert_eq!(
+                found.text("container.type"),
+                if is_pods { "containerd" } else { "docker" }
+            );
         }
     });
 }

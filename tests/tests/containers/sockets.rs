@@ -40,11 +40,16 @@ fn a_detection_without_facts_is_completed_by_an_update_with_the_same_id() {
     };
     let mut stream = agent.client.subscribe(None).unwrap();
     // Its bundle names nobody, and its cgroup says that it is Docker's: so Docker is asked.
-    let container = Container::builder().run(&["/bin/sh", "-c", "echo e2e-late; /bin/echo e2e-late; sleep 1000"]).unwrap();
+    let container = Container::builder()
+        .run(&["/bin/sh", "-c", "echo e2e-late; /bin/echo e2e-late; sleep 1000"])
+        .unwrap();
     let first = find(&mut stream, &agent, "e2e-late");
     assert_eq!(first.text("container.full_id"), container.id());
     assert!(first.is("meta.pending"), "{first:#?}");
-    assert!(!first.update && first.text("container.label[team]").is_empty(), "{first:#?}");
+    assert!(
+        !first.update && first.text("container.label[team]").is_empty(),
+        "{first:#?}"
+    );
     // The server holds the question: the detection did not wait for it, nor do events of the host.
     assert!(fault.was_asked(container.id()) && fault.answered() == 0);
     agent.echo("e2e-host");
@@ -82,7 +87,8 @@ fn a_socket_that_hangs_holds_up_nobody_and_is_said_everywhere() {
         assert_eq!(found.text("container.full_id"), short.id());
         assert_eq!(fault.answered(), 0);
         let incomplete = found.text("evt.incomplete");
-        let is_said = incomplete.contains("socket does not answer") || incomplete.contains("still looked for");
+        let is_said =
+            incomplete.contains("socket does not answer") || incomplete.contains("still looked for");
         assert!(is_said, "{found:#?}");
     }
     fault.release();

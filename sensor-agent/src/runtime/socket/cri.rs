@@ -54,7 +54,10 @@ impl Cri {
             let question = cri::VersionRequest {
                 version: "0.1.0".into(),
             };
-            match found.ask::<_, cri::VersionResponse>("RuntimeService", "Version", question).await {
+            match found
+                .ask::<_, cri::VersionResponse>("RuntimeService", "Version", question)
+                .await
+            {
                 Ok(version) => {
                     let text = |text: &str| sound(text).unwrap_or_default();
                     let (name, number) = (text(&version.runtime_name), text(&version.runtime_version));
@@ -136,7 +139,11 @@ impl Cri {
             .await
             .map_err(|error| Status::unavailable(error.to_string()))?;
         let codec: ProstCodec<Q, A> = ProstCodec::default();
-        Ok(self.grpc.unary(Request::new(question), path, codec).await?.into_inner())
+        Ok(self
+            .grpc
+            .unary(Request::new(question), path, codec)
+            .await?
+            .into_inner())
     }
 }
 
@@ -179,14 +186,22 @@ pub(crate) fn add_container(
     if *status.id != *facts.id {
         return Err(Fault::OtherContainer);
     }
-    facts.name = status.metadata.as_ref().and_then(|metadata| sound(&metadata.name));
+    facts.name = status
+        .metadata
+        .as_ref()
+        .and_then(|metadata| sound(&metadata.name));
     facts.image.reference = status.image.as_ref().and_then(|image| sound(&image.image));
     match status.image_ref.split_once('@') {
         Some((_, digest)) => facts.image.digest = sound(digest),
         None => facts.image.id = sound(without_algorithm(&status.image_ref)),
     }
     // containerd shows an id where the image has been given another name since.
-    if facts.image.reference.as_deref().is_some_and(|image| image.starts_with("sha256:")) {
+    if facts
+        .image
+        .reference
+        .as_deref()
+        .is_some_and(|image| image.starts_with("sha256:"))
+    {
         facts.image.reference = None;
     }
     facts.labels = sound_labels(status.labels.iter());
@@ -220,7 +235,9 @@ pub(crate) fn add_container(
         .unwrap_or_default();
     // containerd keeps the pod's wish, CRI-O has it as a field.
     let context = &info["config"]["linux"]["security_context"];
-    facts.is_privileged = context["privileged"].as_bool().or_else(|| info["privileged"].as_bool());
+    facts.is_privileged = context["privileged"]
+        .as_bool()
+        .or_else(|| info["privileged"].as_bool());
     Ok(info["sandboxID"].as_str().and_then(sound))
 }
 
@@ -245,7 +262,10 @@ pub(crate) fn add_pod(
         });
     }
     facts.pod_labels = sound_labels(status.labels.iter());
-    facts.ip = status.network.as_ref().and_then(|network| network.ip.parse().ok());
+    facts.ip = status
+        .network
+        .as_ref()
+        .and_then(|network| network.ip.parse().ok());
     let linux = status.linux.as_ref().and_then(|linux| linux.namespaces.as_ref());
     if let Some(options) = linux.and_then(|namespaces| namespaces.options.as_ref()) {
         let is_node = |mode| mode == cri::NamespaceMode::Node;

@@ -12,7 +12,7 @@ const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd
 ///
 /// # Panics
 /// When facts are out of bounds.
-pub fn answer(bytes: &[u8]) {
+pub(crate) fn answer(bytes: &[u8]) {
     let mut facts = ContainerFacts {
         id: ID.into(),
         ..ContainerFacts::default()
@@ -39,7 +39,12 @@ pub fn answer(bytes: &[u8]) {
     }
     assert!(facts.labels.len() <= LABELS_MAX && facts.pod_labels.len() <= LABELS_MAX);
     assert!(facts.mounts.len() <= MOUNTS_MAX && facts.ports.len() <= MOUNTS_MAX);
-    let names = [&facts.name, &facts.image.reference, &facts.image.id, &facts.image.digest];
+    let names = [
+        &facts.name,
+        &facts.image.reference,
+        &facts.image.id,
+        &facts.image.digest,
+    ];
     for name in names.into_iter().flatten() {
         assert!(!name.chars().any(char::is_control), "{name:?} would break a line");
     }

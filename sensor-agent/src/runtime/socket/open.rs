@@ -18,7 +18,13 @@ pub(super) async fn connect(to: &Socket) -> Result<UnixStream, Fault> {
     )
     .map_err(connect)?;
     let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let found = openat2(&root, &to.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), within);
+    let found = openat2(
+        &root,
+        &to.path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        within,
+    );
     let socket = found.map_err(|error| match error {
         rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => Fault::Absent,
         other => connect(other),

@@ -99,9 +99,7 @@ impl Task {
                 Err(fault) => {
                     // Whatever is still to come on it belongs to no question.
                     speaker = None;
-                    if !matches!(fault, Fault::Absent)
-                        && logged.is_none_or(|at| at.elapsed() >= LOG_PAUSE)
-                    {
+                    if !matches!(fault, Fault::Absent) && logged.is_none_or(|at| at.elapsed() >= LOG_PAUSE) {
                         tracing::warn!(socket = %self.socket.path.display(), %fault, "a runtime's socket is not asked for a while; containers lack what only it knows");
                         logged = Some(Instant::now());
                     }
@@ -150,7 +148,9 @@ impl Task {
 
     fn pass_on(&self, question: Question, all: &[mpsc::WeakSender<Question>]) -> Option<Box<str>> {
         let queue = |index: usize| all.get(index).and_then(mpsc::WeakSender::upgrade);
-        super::pass_on(question, queue, |_| self.metrics.asked(&self.socket, "queue_full"))
+        super::pass_on(question, queue, |_| {
+            self.metrics.asked(&self.socket, "queue_full")
+        })
     }
 
     /// Whether the socket is down because there is none.

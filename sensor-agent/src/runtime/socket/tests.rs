@@ -35,7 +35,8 @@ fn socket(dialect: Dialect, path: &Path) -> Socket {
 fn start(all: &[Socket]) -> Asked {
     let (facts, told) = feed::channel();
     let metrics = RuntimeMetrics::default();
-    let sockets = Sockets::start_with(all.to_vec(), TIMEOUT, Duration::from_secs(5), &facts, &metrics).unwrap();
+    let sockets =
+        Sockets::start_with(all.to_vec(), TIMEOUT, Duration::from_secs(5), &facts, &metrics).unwrap();
     Asked {
         sockets,
         told,
@@ -138,7 +139,12 @@ fn a_socket_that_fails_is_said_counted_and_left_alone() {
         let asked = start(&[socket(Dialect::Docker, &server.path)]);
         asked.ask(&named(ID, "docker"));
         assert_eq!(asked.missing(), Some(task::DOWN), "{mode:?}");
-        assert_eq!(asked.metrics.failures(&asked.all[0], cause), 1, "{mode:?}: {:?}", asked.degraded());
+        assert_eq!(
+            asked.metrics.failures(&asked.all[0], cause),
+            1,
+            "{mode:?}: {:?}",
+            asked.degraded()
+        );
         let said = asked.degraded().unwrap();
         assert!(said.contains(words), "{mode:?}: {said}");
         // Doctor says the same of a socket that greets as badly.
@@ -226,7 +232,11 @@ fn slow_answers_come_and_events_do_not_wait_for_the_next() {
     };
     assert_eq!(asked.ask(&named(ID, "docker")), Progress::Asked);
     asked.told();
-    assert_eq!(asked.ask(&named(ID, "docker")), Progress::Files, "known to be slow");
+    assert_eq!(
+        asked.ask(&named(ID, "docker")),
+        Progress::Files,
+        "known to be slow"
+    );
     asked.told();
 }
 
@@ -275,13 +285,22 @@ fn cri_tells_labels_image_and_pod_in_both_versions() {
         assert_eq!(facts.name.as_deref(), Some("app"));
         assert_eq!(&*facts.labels["team"], "shop");
         assert_eq!(facts.image.reference.as_deref(), Some("registry.test/app:1"));
-        assert_eq!((facts.image.id.as_deref(), facts.image.digest.as_deref()), (Some("beef"), Some("sha256:d1")));
+        assert_eq!(
+            (facts.image.id.as_deref(), facts.image.digest.as_deref()),
+            (Some("beef"), Some("sha256:d1"))
+        );
         let pod = facts.pod.as_ref().unwrap();
-        assert_eq!((pod.name.as_deref(), pod.uid.as_deref()), (Some("web-0"), Some("u-1")));
+        assert_eq!(
+            (pod.name.as_deref(), pod.uid.as_deref()),
+            (Some("web-0"), Some("u-1"))
+        );
         assert_eq!(pod.sandbox_id.as_deref(), Some(OTHER));
         assert_eq!(&*facts.pod_labels["app"], "web");
         assert_eq!(facts.ip.unwrap().to_string(), "10.1.2.3");
-        assert_eq!((facts.has_host_network, facts.has_host_pid), (Some(true), Some(false)));
+        assert_eq!(
+            (facts.has_host_network, facts.has_host_pid),
+            (Some(true), Some(false))
+        );
         assert_eq!(facts.is_privileged, Some(true));
         assert_eq!(&*facts.mounts[0].propagation, "rslave");
         let who = hello(&asked.all[0], TIMEOUT).unwrap();
@@ -306,7 +325,12 @@ fn cri_that_fails_is_said_counted_and_left_alone() {
         let asked = start(&[socket(Dialect::Cri, &server.path)]);
         asked.ask(&named(ID, "containerd"));
         assert_eq!(asked.missing(), Some(task::DOWN), "{fault:?}");
-        assert_eq!(asked.metrics.failures(&asked.all[0], cause), 1, "{fault:?}: {:?}", asked.degraded());
+        assert_eq!(
+            asked.metrics.failures(&asked.all[0], cause),
+            1,
+            "{fault:?}: {:?}",
+            asked.degraded()
+        );
     }
     // What speaks no HTTP/2 at all.
     for mode in [Mode::Nonsense, Mode::Hangs, Mode::Closes, Mode::Endless] {

@@ -51,7 +51,10 @@ fn a_full_channel_hands_the_fact_back() {
     for _ in 0..feed::FACTS_WAITING_MAX {
         sender.offer(pod("a")).unwrap();
     }
-    assert!(matches!(*sender.offer(pod("b")).unwrap_err().unwrap(), Fact::Pod(_)));
+    assert!(matches!(
+        *sender.offer(pod("b")).unwrap_err().unwrap(),
+        Fact::Pod(_)
+    ));
     assert_eq!(sender.refused(), 1);
     assert!(receiver.next().is_some());
     sender.offer(pod("b")).unwrap();

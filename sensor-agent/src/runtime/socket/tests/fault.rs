@@ -150,7 +150,11 @@ fn serve(mut stream: &UnixStream, mode: Mode, answered: &AtomicUsize) {
 }
 
 fn body(path: &str, mode: Mode) -> String {
-    let id = if matches!(mode, Mode::OtherContainer) { OTHER } else { ID };
+    let id = if matches!(mode, Mode::OtherContainer) {
+        OTHER
+    } else {
+        ID
+    };
     let answer = match path.split('/').nth(1) {
         Some("containers") => serde_json::json!({
             "Id": id, "Name": "/web", "Image": "sha256:beef",
@@ -205,7 +209,9 @@ impl Cri {
             let server = server.add_service(services.0).add_service(services.1);
             runtime.spawn(server.serve_with_incoming(incoming));
         } else {
-            let server = server.add_service(Older(services.0)).add_service(Older(services.1));
+            let server = server
+                .add_service(Older(services.0))
+                .add_service(Older(services.1));
             runtime.spawn(server.serve_with_incoming(incoming));
         }
         Self {
@@ -285,7 +291,10 @@ impl cri::image_service_server::ImageService for Answers {
 }
 
 fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).into(), (*value).into()))
+        .collect()
 }
 
 #[tonic::async_trait]
@@ -315,7 +324,11 @@ impl cri::runtime_service_server::RuntimeService for Answers {
         if asked.container_id != ID {
             return Err(Status::not_found("no such container"));
         }
-        let id = if self.0 == CriFault::OtherContainer { OTHER } else { ID };
+        let id = if self.0 == CriFault::OtherContainer {
+            OTHER
+        } else {
+            ID
+        };
         let info = serde_json::json!({"sandboxID": OTHER, "config": {"linux": {"security_context": {"privileged": true}}}});
         Ok(Response::new(cri::ContainerStatusResponse {
             status: Some(cri::ContainerStatus {
@@ -352,7 +365,9 @@ impl cri::runtime_service_server::RuntimeService for Answers {
             network: cri::NamespaceMode::Node.into(),
             ..cri::NamespaceOption::default()
         };
-        let namespaces = cri::Namespace { options: Some(options) };
+        let namespaces = cri::Namespace {
+            options: Some(options),
+        };
         Ok(Response::new(cri::PodSandboxStatusResponse {
             status: Some(cri::PodSandboxStatus {
                 id,
@@ -362,7 +377,9 @@ impl cri::runtime_service_server::RuntimeService for Answers {
                     namespace: "shop".into(),
                     attempt: 0,
                 }),
-                network: Some(cri::PodSandboxNetworkStatus { ip: "10.1.2.3".into() }),
+                network: Some(cri::PodSandboxNetworkStatus {
+                    ip: "10.1.2.3".into(),
+                }),
                 linux: Some(cri::LinuxPodSandboxStatus {
                     namespaces: Some(namespaces),
                 }),
