@@ -9,10 +9,11 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
 
 use super::{Container, ID, bundle, cgroup, missing, new_id, runc};
 
-/// Stands for a container's id in a bundle that is used again and again.
+/// Stands for a container's id in the description that theirs are made of.
 const PLACE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Runs so many containers, some at a time, each of which says a word and ends. Returns their ids.
@@ -30,9 +31,11 @@ pub fn churn(count: usize, at_once: usize) -> anyhow::Result<Vec<String>> {
                 let builder = Container::builder();
                 let at = builder.cgroup.replace(ID, PLACE);
                 bundle::write(&builder, PLACE, &at, folder.path(), &["/bin/echo", "churn"])?;
-                let config = fs::read_to_string(folder.path().join("config.json"))?;
+                let config = fs::read(folder.path().join("config.json"))?;
+                let mut config: Value = serde_json::from_slice(&config)?;
+                config["root"]["path"] = json!(folder.path().join(bundle::ROOT));
                 while begun.fetch_add(1, Ordering::Relaxed) < count {
-                    let id = one(folder.path(), &config)?;
+                    let id = one(folder.path(), &mut config)?;
                     ids.lock()
                         .unwrap_or_else(std::sync::PoisonError::into_inner)
                         .push(id);
@@ -54,12 +57,16 @@ pub fn churn(count: usize, at_once: usize) -> anyhow::Result<Vec<String>> {
         .unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
-fn one(folder: &Path, config: &str) -> anyhow::Result<String> {
+/// One container, with a bundle of its own, as runtimes make them; it stays until the turn is over.
+fn one(folder: &Path, config: &mut Value) -> anyhow::Result<String> {
     let id = new_id()?;
-    fs::write(folder.join("config.json"), config.replace(PLACE, &id))?;
+    let bundle = folder.join(&id);
+    fs::create_dir(&bundle)?;
+    config["linux"]["cgroupsPath"] = json!(format!("/docker/{id}"));
+    fs::write(bundle.join("config.json"), config.to_string())?;
     let output = runc(folder)
         .args(["run", "--bundle"])
-        .arg(folder)
+        .arg(&bundle)
         .arg(&id)
         .stdin(Stdio::null())
         .output()
