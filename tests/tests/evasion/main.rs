@@ -7,4 +7,6 @@
     reason = "a panic is how a test reports"
 )]
 
+mod agent;
+mod names;
 mod network;
