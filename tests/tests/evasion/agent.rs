@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sensor_proto::v1::{Detection, subscribe_response::Item};
@@ -50,6 +50,8 @@ pub(crate) fn agent() -> Option<Arc<Agent>> {
         .set("stdout.enabled=false")
         // Room for what else the machine does: these tests are not about loss.
         .set("kernel.activity_ring_bytes=67108864")
+        // And for the races' thousands, which every test's stream carries.
+        .set("grpc.queue_items_max=65536")
         .start()
         .unwrap();
     let agent = Arc::new(Agent {
@@ -138,37 +140,26 @@ pub(crate) struct Watch<'a> {
 
 impl Watch<'_> {
     /// The first detection of a rule and a process that fits.
-    pub(crate) fn of(
-        &mut self,
-        rule: &str,
-        pid: u32,
-        mut fits: impl FnMut(&Detection) -> bool,
-    ) -> Detection {
-        let wanted = |found: &Detection| found.rule == rule && pid_of(found) == pid && fits(found);
-        let found = self.stream.find(DEADLINE, wanted).unwrap();
-        found.unwrap_or_else(|| panic!("no {rule:?} came; the agent's log:\n{}", self.sensor.log()))
-    }
-
-    /// All that is told of a process until it ends. The rings are read one after another, so that what another ring
-    /// carries may come a little after the end.
-    pub(crate) fn until_end(&mut self, pid: u32) -> Vec<Detection> {
-        let mut all = Vec::new();
-        let mut has_ended = false;
-        let end = std::time::Instant::now() + DEADLINE;
-        while std::time::Instant::now() < end {
-            let patience = Duration::from_millis(if has_ended { 300 } else { 1000 });
-            match self.stream.next(patience).unwrap() {
-                Some(Item::Detection(found)) if pid_of(&found) == pid => {
-                    has_ended |= found.rule == "end";
-                    all.push(found);
+    pub(crate) fn of(&mut self, rule: &str, pid: u32, mut fits: impl FnMut(&Detection) -> bool) -> Detection {
+        let end = Instant::now() + DEADLINE;
+        while Instant::now() < end {
+            match self.next(DEADLINE) {
+                Some(Item::Detection(found))
+                    if found.rule == rule && pid_of(&found) == pid && fits(&found) =>
+                {
+                    return found;
                 }
                 Some(Item::Gap(gap)) => panic!("events were lost: {gap:?}"),
                 Some(_) => {}
-                None if has_ended => return all,
-                None => {}
+                None => break,
             }
         }
-        panic!("the end of {pid} did not come; the agent's log:\n{}", self.sensor.log());
+        panic!("no {rule:?} came; the agent's log:\n{}", self.sensor.log());
+    }
+
+    /// The next item; `None` when none came in time.
+    pub(crate) fn next(&mut self, patience: Duration) -> Option<Item> {
+        self.stream.next(patience).unwrap()
     }
 }
 

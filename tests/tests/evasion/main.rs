@@ -10,3 +10,6 @@
 mod agent;
 mod names;
 mod network;
+mod powers;
+mod races;
+mod starts;

@@ -1,0 +1,174 @@
+//! Calls that give power or keep it: section 8 of the catalogue, each really made once, with E22.
+
+use std::collections::BTreeMap;
+
+use sensor_proto::v1::subscribe_response::Item;
+use sensor_tests::{values::Values as _, wait::DEADLINE};
+
+use crate::agent::{Vault, agent, pid_of, run, text};
+
+/// What one call's event must say: part of its parameters, in which `CHILD` stands for the other process's id.
+type Expected = &'static [(&'static str, &'static str)];
+
+const PROCESS: Expected = &[
+    ("pidfd_open", "pid=CHILD"),
+    ("pidfd_getfd", "target_fd=0"),
+    ("process_vm_readv", "pid=CHILD"),
+    ("process_vm_writev", "pid=CHILD"),
+    ("process_madvise", ""),
+    ("kill", "pid=CHILD sig=SIGCONT"),
+    ("tgkill", "pid=CHILD tid=CHILD sig=SIGCONT"),
+    ("pidfd_send_signal", "sig=SIGCONT"),
+    ("ptrace", "request=PTRACE_SEIZE pid=CHILD"),
+    ("open", "/proc/CHILD/mem"),
+];
+const IDENTITY: Expected = &[
+    ("capset", ""),
+    ("prctl", "option=PR_CAP_AMBIENT"),
+    ("keyctl", "operation=0"),
+    ("personality", ""),
+    ("setgid", "gid=nogroup"),
+    ("setreuid", "ruid=<NONE> euid=nobody"),
+    ("setresuid", "ruid=<NONE> euid=root suid=<NONE>"),
+    ("setuid", "uid=nobody"),
+    ("setsid", ""),
+];
+const MEMORY: Expected = &[
+    ("mprotect", "PROT_READ|PROT_EXEC"),
+    ("pkey_mprotect", "PROT_READ|PROT_EXEC"),
+    ("mmap", "PROT_READ|PROT_EXEC"),
+    ("memfd_create", "name=e2e-power"),
+    ("memfd_secret", ""),
+    ("userfaultfd", ""),
+];
+const MACHINE: Expected = &[
+    ("bpf", ""),
+    ("perf_event_open", ""),
+    ("init_module", ""),
+    ("finit_module", ""),
+    ("delete_module", ""),
+    ("kexec_load", ""),
+    ("kexec_file_load", ""),
+    ("reboot", ""),
+    ("iopl", ""),
+    ("ioperm", ""),
+    ("swapon", ""),
+    ("swapoff", ""),
+    ("acct", ""),
+    ("quotactl", ""),
+    ("syslog", ""),
+    ("settimeofday", ""),
+];
+const FILE: Expected = &[
+    ("chmod", "S_ISUID"),
+    ("fchmod", "S_ISGID"),
+    ("fchmodat", "S_ISUID"),
+    ("fchmodat2", "S_ISUID"),
+    ("chown", "uid=0 gid=0"),
+    ("setxattr", "name=security.capability"),
+    ("removexattr", "name=security.capability"),
+    ("symlink", "target=/etc/ld.so.preload"),
+    ("inotify_add_watch", ""),
+];
+const NAMESPACE: Expected = &[
+    ("unshare", "CLONE_NEWUTS"),
+    ("setns", "nstype=CLONE_NEWUTS"),
+    ("clone3", "CLONE_NEWUTS"),
+    ("clone", "CLONE_NEWUTS"),
+    ("fsopen", "type=tmpfs"),
+    ("fsconfig", "key=size"),
+    ("fsmount", ""),
+    ("move_mount", ""),
+    ("mount_setattr", ""),
+    ("umount2", "flags=DETACH"),
+    ("mount", "type=tmpfs flags=MS_NODEV"),
+    ("pivot_root", ""),
+    ("chroot", ""),
+];
+const TRACED: Expected = &[("ptrace", "request=PTRACE_TRACEME")];
+
+/// The name of an error that calls of the helper may end with (`include/uapi/asm-generic/errno.h`).
+fn name_of(error: &str) -> &str {
+    match error {
+        "0" => "SUCCESS",
+        "1" => "EPERM",
+        "2" => "ENOENT",
+        "8" => "ENOEXEC",
+        "9" => "EBADF",
+        "13" => "EACCES",
+        "14" => "EFAULT",
+        "22" => "EINVAL",
+        "38" => "ENOSYS",
+        "95" => "EOPNOTSUPP",
+        other => panic!("an error without a name here: {other}"),
+    }
+}
+
+/// Has the helper make a group of calls: each must be told once, with its result and its parameters.
+fn are_told(group: &str, expected: Expected) {
+    let Some(agent) = agent() else { return };
+    let mut watch = agent.watch();
+    let vault = Vault::new();
+    let (pid, printed) = run("powers", &[group, text(&vault.place)]);
+    let results: BTreeMap<_, _> = printed.lines().filter_map(|line| line.split_once(' ')).collect();
+    let child = results["child"];
+    let mut missing: BTreeMap<_, _> = expected.iter().copied().collect();
+    while !missing.is_empty() {
+        let Some(Item::Detection(found)) = watch.next(DEADLINE) else {
+            panic!("{group}: nothing more came; missing: {missing:?} of {printed}");
+        };
+        if found.rule != "power" || pid_of(&found) != pid {
+            continue;
+        }
+        let call = found.text("evt.type");
+        let arguments = found.text("evt.args");
+        let Some(wanted) = missing.get(call.as_str()) else {
+            continue;
+        };
+        // Others of its name are on the way, such as the mount that makes a namespace private.
+        if !arguments.contains(&wanted.replace("CHILD", child)) {
+            continue;
+        }
+        assert_eq!(
+            found.text("evt.res"),
+            name_of(results[call.as_str()]),
+            "{group} {call}"
+        );
+        missing.remove(call.as_str());
+    }
+}
+
+#[test]
+fn e22_other_processes() {
+    are_told("process", PROCESS);
+}
+
+#[test]
+fn section_8_identities() {
+    are_told("identity", IDENTITY);
+}
+
+#[test]
+fn section_8_memory() {
+    are_told("memory", MEMORY);
+}
+
+#[test]
+fn section_8_the_machine() {
+    are_told("machine", MACHINE);
+}
+
+#[test]
+fn section_8_files() {
+    are_told("file", FILE);
+}
+
+#[test]
+fn section_8_c04_c06_namespaces_and_mounts() {
+    are_told("namespace", NAMESPACE);
+}
+
+#[test]
+fn section_8_a_process_that_lets_itself_be_traced() {
+    are_told("traced", TRACED);
+}
