@@ -29,9 +29,9 @@ pub fn timestamp(epoch_ns: u64) -> Timestamp {
     }
 }
 
-/// The detection of `rule` in the event that `view` shows.
+/// The detection of `rule` in the event that `view` shows, by this id.
 #[must_use]
-pub fn build(view: &View<'_>, rule: &Rule, scratch: &mut Scratch) -> Arc<v1::Detection> {
+pub fn build(view: &View<'_>, rule: &Rule, id: String, scratch: &mut Scratch) -> Arc<v1::Detection> {
     let mut output = String::new();
     rule.output.render(view, &mut output, scratch);
     let mut output_fields = BTreeMap::new();
@@ -43,7 +43,7 @@ pub fn build(view: &View<'_>, rule: &Rule, scratch: &mut Scratch) -> Arc<v1::Det
     let when = v1::field_value::Kind::IntValue(i64::try_from(view.time_ns()).unwrap_or(i64::MAX));
     output_fields.insert("evt.time".into(), v1::FieldValue { kind: Some(when) });
     Arc::new(v1::Detection {
-        id: uuid::Uuid::now_v7().to_string(),
+        id,
         time: Some(timestamp(view.time_ns())),
         rule: rule.name.to_string(),
         priority: priority(rule.priority).into(),

@@ -6,6 +6,7 @@
 mod agent;
 mod answer;
 mod enforcer;
+mod feed;
 mod reader;
 mod reload;
 mod watch;

@@ -24,7 +24,7 @@ use self::{
     process::{Image, Process, ProcessKey, Processes},
     residence::Residences,
     users::Users,
-    workload::Workloads,
+    workload::{Fact, Workloads},
 };
 
 /// Bounds of the tables.
@@ -68,6 +68,14 @@ impl State {
             wanted: Vec::new(),
             sweeps: 0,
             users: Users::default(),
+        }
+    }
+
+    /// Takes in what no event tells.
+    pub fn take(&mut self, fact: Fact) {
+        match fact {
+            Fact::HostUsers(users) => self.users = Arc::unwrap_or_clone(users),
+            fact => self.workloads.take(fact),
         }
     }
 
@@ -132,7 +140,6 @@ impl State {
     /// Forgets what is old; called about once a second.
     pub fn sweep(&mut self, now_ns: u64) {
         self.processes.sweep(now_ns);
-        self.users.refresh();
         self.sweeps = self.sweeps.wrapping_add(1);
         if self.sweeps.is_multiple_of(home::SWEEPS_BETWEEN) {
             self.forget_unused();

@@ -12,6 +12,7 @@ use super::{
     Prepared, RunError,
     answer::{self, Answering},
     enforcer::Enforcer,
+    feed::{Feed, Sources},
     own_tgid,
     reader::Reader,
     reload::{self, Reloader, Trigger},
@@ -30,14 +31,14 @@ use crate::{
     },
     kubernetes::{self, Kubernetes},
     metrics::Metrics,
-    pipeline::{self, Pipeline},
+    pipeline::{self, Pipeline, publish::Ids},
     runtime::{socket::Sockets, worker::Worker},
     serve::{self, Server},
     sink::{
         Encoder, Format,
         writer::{Sinks, Target},
     },
-    state::{State, StateLimits, seed, workload::feed},
+    state::{State, StateLimits, seed::Seed, workload::feed},
     stats::Stats,
     status::{Live, LiveRules},
     view::{Context, EventTypes},
@@ -60,7 +61,7 @@ pub(super) async fn run(args: &RunArgs, prepared: Prepared, start_ns: u64) -> Re
     probes.attach_lifecycle()?;
     let limits = state_limits(&prepared.config);
     let mut state = State::new(limits);
-    let seeded = seed::from_proc(&mut state);
+    let seeded = state.plant(Seed::from_proc());
     tracing::info!(processes = seeded, "the processes that run already are known");
     let demands = prepared
         .config
@@ -303,15 +304,20 @@ impl Watched {
             state: known,
             rules: Arc::clone(&in_use),
             context,
-            hub: Arc::clone(hub),
+            outlet: Box::new(Arc::clone(hub)),
+            ids: Ids::Random,
             stats: Arc::clone(&stats),
             rule_counters,
-            counters,
-            facts: told,
-            worker,
             hold_ns: u64::from(config.state.facts_wait_ms) * 1_000_000,
         });
-        let reader = Reader::start(readers.rings, readers.asleep, pipeline, stats)?;
+        let sources = Sources {
+            facts: told,
+            worker,
+            counters,
+            stats: Arc::clone(&stats),
+        };
+        let feed = Feed::new(pipeline, sources);
+        let reader = Reader::start(readers.rings, readers.asleep, feed, stats)?;
         let reloader = Reloader {
             args: args.clone(),
             config,

@@ -9,11 +9,10 @@ use std::{
 use sensor_common::kind::Ring;
 use tokio::sync::oneshot;
 
-use super::RunError;
+use super::{RunError, feed::Feed};
 use crate::{
-    clock,
     kernel::ring::{self, Asleep, Control, ReadError, Rings},
-    pipeline::{Matching, Pipeline},
+    pipeline::Matching,
     stats::Stats,
 };
 
@@ -31,7 +30,7 @@ impl Reader {
     pub(super) fn start(
         mut rings: Rings,
         mut asleep: Asleep,
-        pipeline: Pipeline,
+        feed: Feed,
         stats: Arc<Stats>,
     ) -> Result<Self, RunError> {
         let control =
@@ -46,7 +45,7 @@ impl Reader {
                 // Dropped when the thread ends, however it ends.
                 let _end: oneshot::Sender<()> = end;
                 let mut work = Work {
-                    pipeline,
+                    feed,
                     stats,
                     swaps: swaps_due,
                 };
@@ -112,28 +111,26 @@ impl Swapper {
 
 /// The pipeline as the reader of the rings sees it.
 struct Work {
-    pipeline: Pipeline,
+    feed: Feed,
     stats: Arc<Stats>,
     swaps: mpsc::Receiver<Swap>,
 }
 
 impl ring::Sink for Work {
     fn record(&mut self, ring: Ring, bytes: &[u8]) {
-        self.pipeline.handle(ring, bytes);
+        self.feed.record(ring, bytes);
     }
 
     fn idle(&mut self) -> bool {
-        let waits = self.pipeline.expire(clock::boot_ns());
-        self.pipeline.settle() || waits
+        self.feed.idle()
     }
 
     fn finish(&mut self) {
-        self.pipeline.expire(u64::MAX);
-        self.pipeline.finish();
+        self.feed.finish();
     }
 
     fn tick(&mut self) {
-        self.pipeline.tick();
+        self.feed.tick();
     }
 
     fn busy(&mut self, time: Duration) {
@@ -143,9 +140,10 @@ impl ring::Sink for Work {
     }
 
     fn between(&mut self) {
+        self.feed.batch();
         if let Ok(Swap { new, done }) = self.swaps.try_recv() {
             let begin = Instant::now();
-            let former = self.pipeline.swap_rules(new);
+            let former = self.feed.pipeline.swap_rules(new);
             let pause = begin.elapsed();
             // Who asked has gone away only when the agent stops.
             let _ = done.send(Swapped { former, pause });

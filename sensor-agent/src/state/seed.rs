@@ -91,35 +91,93 @@ fn inode(path: &Path) -> Option<u64> {
     rustix::fs::stat(path).ok().map(|stat| stat.st_ino)
 }
 
-/// Adds every process that runs. Returns how many were read.
-pub fn from_proc(state: &mut State) -> usize {
-    let hierarchies = Hierarchies::find();
-    state.residences.set_host_mount_ns(host_mount_ns());
-    let Ok(all) = procfs::process::all_processes() else {
-        return 0;
-    };
-    let mut count = 0;
-    // A process that ends while it is read is no fault: its end is seen by the probes.
-    for process in all.flatten() {
-        if let Some(process) = read(state, &hierarchies, &process) {
-            state.processes.insert(process, 0);
-            count += 1;
-        }
-    }
-    state.settle_seeded();
-    count
+/// What was there before the agent.
+#[derive(Debug, Default)]
+pub struct Seed {
+    /// The host's mount namespace; 0 when it cannot be told.
+    pub host_mount_ns: u32,
+    /// The processes.
+    pub processes: Vec<Seeded>,
 }
 
-fn read(state: &mut State, hierarchies: &Hierarchies, process: &ProcProcess) -> Option<Process> {
+/// A process as /proc shows it.
+#[derive(Debug, Default)]
+pub struct Seeded {
+    /// Its id, and its start time rounded down to a tick.
+    pub key: ProcessKey,
+    /// Its ids, namespaces and capabilities. The parent's start time is not known.
+    pub identity: Identity,
+    /// Real user id.
+    pub uid: u32,
+    /// Real group id.
+    pub gid: u32,
+    /// Its program.
+    pub image: Image,
+    /// Its cgroup; 0 where the id cannot be found.
+    pub cgroup_id: u64,
+    /// From the hierarchy's root.
+    pub cgroup_path: Box<[u8]>,
+}
+
+impl Seed {
+    /// Reads every process that runs.
+    #[must_use]
+    pub fn from_proc() -> Self {
+        let hierarchies = Hierarchies::find();
+        let all = procfs::process::all_processes();
+        Self {
+            host_mount_ns: host_mount_ns(),
+            // A process that ends while it is read is no fault: its end is seen by the probes.
+            processes: all
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter_map(|process| read(&hierarchies, &process))
+                .collect(),
+        }
+    }
+}
+
+impl State {
+    /// Adds the processes that were there before; nothing else has been taken in yet. Returns how many there are.
+    pub fn plant(&mut self, seed: Seed) -> usize {
+        self.residences.set_host_mount_ns(seed.host_mount_ns);
+        let count = seed.processes.len();
+        for seeded in seed.processes {
+            let cgroup = if seeded.cgroup_id == 0 {
+                Cgroup::new(0, &seeded.cgroup_path).into()
+            } else {
+                self.cgroups.learn(seeded.cgroup_id, &seeded.cgroup_path)
+            };
+            let parent_tgid = seeded.identity.parent_tgid;
+            let process = Process {
+                key: seeded.key,
+                parent: (parent_tgid > 0).then_some(ProcessKey {
+                    tgid: parent_tgid,
+                    start_time_ns: 0,
+                }),
+                identity: seeded.identity,
+                uid: seeded.uid,
+                gid: seeded.gid,
+                images: smallvec::smallvec![seeded.image.into()],
+                cgroup: Some(cgroup),
+                home: Home::default(),
+                exited_ns: None,
+                is_approximate: true,
+                children: 0,
+            };
+            self.processes.insert(process, 0);
+        }
+        self.settle_seeded();
+        count
+    }
+}
+
+fn read(hierarchies: &Hierarchies, process: &ProcProcess) -> Option<Seeded> {
     let stat = process.stat().ok()?;
     let status = process.status().ok()?;
     let text = std::fs::read_to_string(format!("/proc/{}/cgroup", process.pid)).ok()?;
     let (id, path) = hierarchies.cgroup(&text);
-    let cgroup = if id == 0 {
-        Cgroup::new(0, path.as_bytes()).into()
-    } else {
-        state.cgroups.learn(id, path.as_bytes())
-    };
     let positive = |number: i32| u32::try_from(number).unwrap_or(0);
     let identity = Identity {
         parent_tgid: positive(stat.ppid),
@@ -145,24 +203,17 @@ fn read(state: &mut State, hierarchies: &Hierarchies, process: &ProcProcess) -> 
         net_ns: namespace(process.pid, "net"),
         user_ns: namespace(process.pid, "user"),
     };
-    Some(Process {
+    Some(Seeded {
         key: ProcessKey {
             tgid: positive(process.pid),
             start_time_ns: stat.starttime.checked_mul(TICK_NS)?,
         },
-        parent: (stat.ppid > 0).then(|| ProcessKey {
-            tgid: positive(stat.ppid),
-            start_time_ns: 0,
-        }),
         identity,
         uid: status.ruid,
         gid: status.rgid,
-        images: smallvec::smallvec![image(process.pid, stat.comm.as_bytes()).into()],
-        cgroup: Some(cgroup),
-        home: Home::default(),
-        exited_ns: None,
-        is_approximate: true,
-        children: 0,
+        image: image(process.pid, stat.comm.as_bytes()),
+        cgroup_id: id,
+        cgroup_path: path.into_bytes().into(),
     })
 }
 
@@ -264,7 +315,7 @@ mod tests {
             cgroups_max: 1000,
         };
         let mut state = State::new(limits);
-        assert!(from_proc(&mut state) > 1);
+        assert!(state.plant(Seed::from_proc()) > 1);
         let own = state
             .processes
             .get(ProcessKey {

@@ -1,6 +1,7 @@
 //! Names of the host's users and groups, from `/etc/passwd` and `/etc/group`.
 //!
-//! The files are read when the agent starts and again when they change; an event never waits for it.
+//! The files are read when the agent starts and again when they change; an event never waits for it. What they say
+//! comes to the state as a fact, like everything that no record tells.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,11 +14,16 @@ use hashbrown::HashMap;
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Names by id.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Users {
-    passwd: Names,
-    group: Names,
+    /// By user id.
+    pub users: Names,
+    /// By group id; of these only the name is known.
+    pub groups: Names,
 }
+
+/// Users or groups by id.
+pub type Names = HashMap<u32, User, foldhash::fast::RandomState>;
 
 /// One user, as far as rules ask.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,46 +36,25 @@ pub struct User {
     pub shell: Box<[u8]>,
 }
 
+/// The files, and what they looked like when they were read.
 #[derive(Debug)]
-struct Names {
-    path: PathBuf,
-    read_at: Option<(SystemTime, u64)>,
-    by_id: HashMap<u32, User, foldhash::fast::RandomState>,
+pub struct UserFiles {
+    passwd: NameFile,
+    group: NameFile,
 }
 
-impl Default for Users {
-    fn default() -> Self {
-        Self::below(Path::new("/"))
-    }
+#[derive(Debug)]
+struct NameFile {
+    path: PathBuf,
+    read_at: Option<(SystemTime, u64)>,
+    names: Names,
 }
 
 impl Users {
-    /// The users of the system whose root is this folder.
-    #[must_use]
-    pub fn below(root: &Path) -> Self {
-        let names = |file| Names {
-            path: root.join(file),
-            read_at: None,
-            by_id: HashMap::default(),
-        };
-        let mut users = Self {
-            passwd: names("etc/passwd"),
-            group: names("etc/group"),
-        };
-        users.refresh();
-        users
-    }
-
-    /// Reads the files again if they changed.
-    pub fn refresh(&mut self) {
-        self.passwd.refresh();
-        self.group.refresh();
-    }
-
     /// A user. Id 0 is root even where no file says so.
     #[must_use]
     pub fn user(&self, uid: u32) -> Option<&User> {
-        self.passwd.by_id.get(&uid)
+        self.users.get(&uid)
     }
 
     /// A user's name.
@@ -83,35 +68,64 @@ impl Users {
     /// A group's name.
     #[must_use]
     pub fn group_name(&self, gid: u32) -> Option<&[u8]> {
-        self.group
-            .by_id
+        self.groups
             .get(&gid)
             .map(|group| &*group.name)
             .or((gid == 0).then_some(b"root"))
     }
 }
 
-impl Names {
-    /// A file that cannot be read leaves what is known as it is: names change rarely, and a rewrite goes
-    /// through a moment without the file.
-    fn refresh(&mut self) {
-        let Ok(metadata) = std::fs::metadata(&self.path) else {
-            return;
+impl UserFiles {
+    /// The files of the system whose root is this folder; nothing is read yet.
+    #[must_use]
+    pub fn below(root: &Path) -> Self {
+        let file = |name| NameFile {
+            path: root.join(name),
+            read_at: None,
+            names: HashMap::default(),
         };
-        let Ok(modified) = metadata.modified() else { return };
+        Self {
+            passwd: file("etc/passwd"),
+            group: file("etc/group"),
+        }
+    }
+
+    /// Reads the files if they changed since the last time, and then tells all names.
+    #[must_use]
+    pub fn changed(&mut self) -> Option<Users> {
+        let changed = [self.passwd.refresh(), self.group.refresh()];
+        changed.contains(&true).then(|| Users {
+            users: self.passwd.names.clone(),
+            groups: self.group.names.clone(),
+        })
+    }
+}
+
+impl NameFile {
+    /// A file that cannot be read leaves what is known as it is: names change rarely, and a rewrite goes
+    /// through a moment without the file. Returns whether it was read.
+    fn refresh(&mut self) -> bool {
+        let Ok(metadata) = std::fs::metadata(&self.path) else {
+            return false;
+        };
+        let Ok(modified) = metadata.modified() else {
+            return false;
+        };
         let stamp = Some((modified, metadata.len()));
         if self.read_at == stamp || metadata.len() > FILE_BYTES_MAX {
-            return;
+            return false;
         }
-        if let Ok(bytes) = std::fs::read(&self.path) {
-            self.by_id = parse(&bytes);
-            self.read_at = stamp;
-        }
+        let Ok(bytes) = std::fs::read(&self.path) else {
+            return false;
+        };
+        self.names = parse(&bytes);
+        self.read_at = stamp;
+        true
     }
 }
 
 /// `name:password:id:...`, one a line; the first line of an id counts, as for `getpwuid`.
-fn parse(bytes: &[u8]) -> HashMap<u32, User, foldhash::fast::RandomState> {
+fn parse(bytes: &[u8]) -> Names {
     let mut by_id = HashMap::default();
     for line in bytes.split(|byte| *byte == b'\n') {
         let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
@@ -151,7 +165,9 @@ mod tests {
             "# none\nann:x:7:7:Ann:/home/ann:/bin/sh\nagain:x:7:7::/:\nbad:x:y:0\n\n",
         )
         .unwrap();
-        let mut users = Users::below(root.path());
+        let mut files = UserFiles::below(root.path());
+        let users = files.changed().unwrap();
+        assert_eq!(files.changed(), None);
         assert_eq!(users.user_name(7), Some(&b"ann"[..]));
         assert_eq!(&*users.user(7).unwrap().shell, b"/bin/sh");
         assert_eq!(
@@ -159,13 +175,13 @@ mod tests {
             (Some(&b"root"[..]), None)
         );
         std::fs::write(&passwd, "bob:x:8:8:Bob:/home/bob:/bin/bash\n").unwrap();
-        users.refresh();
+        let users = files.changed().unwrap();
         assert_eq!(
             (users.user_name(7), users.user_name(8)),
             (None, Some(&b"bob"[..]))
         );
         std::fs::remove_file(&passwd).unwrap();
-        users.refresh();
+        assert_eq!(files.changed(), None);
         assert_eq!(users.user_name(8), Some(&b"bob"[..]));
     }
 }

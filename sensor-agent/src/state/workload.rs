@@ -12,6 +12,8 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use hashbrown::HashMap;
 
+use super::users::Users;
+
 /// Mounts of one container that are kept.
 pub const MOUNTS_MAX: usize = 256;
 
@@ -215,6 +217,10 @@ pub enum Fact {
     Pod(Arc<PodFacts>),
     /// A pod that is gone.
     PodGone(Box<str>),
+    /// Nobody will look for this container's facts: too many are looked for.
+    Unanswered(Box<str>),
+    /// The host's users and groups, all of them.
+    HostUsers(Arc<Users>),
 }
 
 /// All facts.
@@ -279,6 +285,9 @@ impl Workloads {
             Fact::PodGone(uid) => {
                 self.pods.remove(&uid);
             }
+            Fact::Unanswered(id) => self.give_up(&id),
+            // The state's own.
+            Fact::HostUsers(_) => {}
         }
     }
 

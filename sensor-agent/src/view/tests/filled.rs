@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::{event::Fork, state::users::Users};
+use crate::{event::Fork, state::users::UserFiles};
 
 /// A host process that is its own session's and group's leader.
 const HOST: u32 = 40;
@@ -100,7 +100,7 @@ fn host_state() -> (State, tempfile::TempDir) {
     .unwrap();
     std::fs::write(root.path().join("etc/group"), "root:x:0:\n").unwrap();
     let mut state = state();
-    state.users = Users::below(root.path());
+    state.users = UserFiles::below(root.path()).changed().unwrap();
     let mut header = header(HOST, u64::from(HOST));
     header.cgroup_id = u64::from(HOST);
     let identity = Identity {
