@@ -7,6 +7,8 @@ pub mod args;
 mod config;
 mod connect;
 mod fields;
+pub(crate) mod record;
+pub(crate) mod replay;
 mod rules;
 mod status;
 mod table;
@@ -36,6 +38,10 @@ pub struct Cli {
 pub enum Command {
     /// Watch this machine
     Run(args::RunArgs),
+    /// Record what happens on this machine, to run rules over it later
+    Record(record::RecordArgs),
+    /// Run rules over a recording
+    Replay(replay::ReplayArgs),
     /// Show detections as they are made
     Watch(watch::WatchArgs),
     /// Show what a running sensor is doing, and how well
@@ -57,7 +63,8 @@ Exit codes:
   0  done
   1  something failed while running, or a test of a rule failed
   2  wrong usage, configuration, rule or filter
-  3  cannot run here: permissions or kernel";
+  3  cannot run here: permissions or kernel
+  4  a recording is cut or damaged; it was replayed up to there";
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +77,8 @@ pub enum Exit {
     Wrong,
     /// Permissions or the kernel do not allow it.
     CannotRunHere,
+    /// A recording is cut or damaged.
+    Damaged,
 }
 
 impl From<Exit> for ExitCode {
@@ -79,6 +88,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Wrong => 2,
             Exit::CannotRunHere => 3,
+            Exit::Damaged => 4,
         })
     }
 }
@@ -89,6 +99,8 @@ impl Cli {
     pub fn run(self) -> Exit {
         match self.command {
             Command::Run(args) => crate::run::run(&args),
+            Command::Record(args) => crate::run::record::record(&args),
+            Command::Replay(args) => replay::run(&args),
             Command::Watch(args) => watch::run(&args),
             Command::Status(args) => status::run(&args),
             Command::Doctor(args) => crate::doctor::run(&args),

@@ -6,9 +6,9 @@
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// The distance from boot time to wall-clock time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
-    offset_ns: i128,
+    offset_ns: i64,
 }
 
 impl Clock {
@@ -17,20 +17,32 @@ impl Clock {
     pub fn now() -> Self {
         let real = nanoseconds(clock_gettime(ClockId::Realtime));
         Self {
-            offset_ns: i128::from(real) - i128::from(boot_ns()),
+            offset_ns: real.cast_signed().saturating_sub_unsigned(boot_ns()),
         }
+    }
+
+    /// A distance that was measured before, in nanoseconds.
+    #[must_use]
+    pub const fn from_offset_ns(offset_ns: i64) -> Self {
+        Self { offset_ns }
+    }
+
+    /// The distance, in nanoseconds.
+    #[must_use]
+    pub const fn offset_ns(self) -> i64 {
+        self.offset_ns
     }
 
     /// Nanoseconds since 1970, from nanoseconds after boot.
     #[must_use]
     pub fn epoch_ns(self, boot_ns: u64) -> u64 {
-        u64::try_from(i128::from(boot_ns) + self.offset_ns).unwrap_or(0)
+        boot_ns.saturating_add_signed(self.offset_ns)
     }
 
     /// Nanoseconds after boot, from nanoseconds since 1970.
     #[must_use]
     pub fn boot_ns_of(self, epoch_ns: u64) -> u64 {
-        u64::try_from(i128::from(epoch_ns) - self.offset_ns).unwrap_or(0)
+        epoch_ns.saturating_add_signed(self.offset_ns.saturating_neg())
     }
 }
 

@@ -7,8 +7,10 @@
 //! Invariant: a body is deterministic but for the clock, so that an input that once failed fails again.
 
 mod record;
+mod recording;
 
 pub use record::record;
+pub use recording::recording;
 
 use sensor_rules::fuzzing::Target;
 
@@ -22,11 +24,12 @@ use crate::{
 };
 
 /// Every target of this crate.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("cgroup_path", cgroup_path),
     ("config", config),
     ("pod", pod),
     ("record", record),
+    ("recording", recording),
     ("runtime_answer", runtime_answer),
     ("runtime_file", runtime_file),
 ];

@@ -15,6 +15,8 @@ pub mod log;
 pub mod metrics;
 pub mod pending;
 pub mod pipeline;
+pub mod recording;
+pub mod replay;
 pub mod respond;
 pub mod rules;
 pub mod run;

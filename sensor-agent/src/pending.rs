@@ -89,7 +89,8 @@ impl Pending {
                 result: None,
             },
         );
-        self.order.push_back((now_ns + WAIT_NS, key, self.number));
+        self.order
+            .push_back((now_ns.saturating_add(WAIT_NS), key, self.number));
         before.map(Waiting::over).or(displaced)
     }
 
@@ -128,7 +129,8 @@ impl Pending {
         }
         if !by_call && has(&waiting.record, flags::EXIT_FOLLOWS) {
             // The exit of the call comes next, unless io_uring made it.
-            self.order.push_front((now_ns + GRACE_NS, key, waiting.number));
+            self.order
+                .push_front((now_ns.saturating_add(GRACE_NS), key, waiting.number));
             return None;
         }
         let mut ready = self.waiting.remove(&key)?.over();

@@ -4,6 +4,7 @@
 //! follows from what it is given, so that a recording of that gives the same detections again. What leaves goes to an
 //! [`Outlet`], which never blocks.
 
+pub mod costs;
 mod facts;
 mod hold;
 pub mod publish;
@@ -21,15 +22,16 @@ use sensor_rules::engine::{RuleId, RuleSet, Scratch};
 use smallvec::SmallVec;
 
 use self::{
+    costs::Costs,
     hold::{Hold, Record},
     publish::{Ids, Outlet},
 };
 use crate::{
     event::{DecodeError, Event, Outcome},
     pending::{Pending, Ready},
-    state::{State, home::Wanted},
+    state::{State, home::Wanted, seed::Seed},
     stats::Stats,
-    view::Context,
+    view::{Context, View},
 };
 
 pub use tick::Tick;
@@ -46,6 +48,8 @@ pub struct Pipeline {
     context: Context,
     outlet: Box<dyn Outlet>,
     ids: Ids,
+    costs: Option<Costs>,
+    look: Option<Look>,
     stats: Arc<Stats>,
     rule_counters: Vec<Counter>,
     scratch: Scratch,
@@ -79,12 +83,22 @@ pub struct Parts {
     pub outlet: Box<dyn Outlet>,
     /// How detections are named.
     pub ids: Ids,
+    /// What rules cost, when somebody wants to know.
+    pub costs: Option<Costs>,
     /// Where counts go.
     pub stats: Arc<Stats>,
     /// Where counts of detections go: one a rule, in the rules' order.
     pub rule_counters: Vec<Counter>,
     /// How long a record waits for the facts of its container, in nanoseconds.
     pub hold_ns: u64,
+}
+
+/// Looks at one event as rules see it.
+pub struct Look {
+    /// The event's `evt.num`.
+    pub number: u64,
+    /// Who looks.
+    pub at: Box<dyn FnMut(&View<'_>) + Send>,
 }
 
 /// What changes when rules do.
@@ -107,6 +121,8 @@ impl Pipeline {
             context: parts.context,
             outlet: parts.outlet,
             ids: parts.ids,
+            costs: parts.costs,
+            look: None,
             stats: parts.stats,
             rule_counters: parts.rule_counters,
             scratch: Scratch::default(),
@@ -132,6 +148,34 @@ impl Pipeline {
             counters: std::mem::replace(&mut self.rule_counters, new.counters),
             scratch: std::mem::replace(&mut self.scratch, new.scratch),
         }
+    }
+
+    /// Takes in the processes that were there before; nothing else has been given yet.
+    pub fn plant(&mut self, seed: Seed) {
+        self.state.plant(seed);
+    }
+
+    /// Has somebody look at one event that is still to come.
+    pub fn set_look(&mut self, look: Look) {
+        self.look = Some(look);
+    }
+
+    /// Events that were matched, or wait for it.
+    #[must_use]
+    pub const fn events(&self) -> u64 {
+        self.number
+    }
+
+    /// Entries that full tables have forgotten: what comes after them may be told otherwise another time.
+    #[must_use]
+    pub const fn evicted(&self) -> u64 {
+        self.state.processes.evicted + self.state.cgroups.evicted
+    }
+
+    /// What rules have cost, where that was measured.
+    #[must_use]
+    pub fn into_costs(self) -> Option<Costs> {
+        self.costs
     }
 
     /// Says how late it is, in nanoseconds after boot; exact to a batch of records.
@@ -222,10 +266,11 @@ impl Pipeline {
         self.evaluate(event, ring, bytes, self.number);
     }
 
-    /// There is no record for now: tells what has waited long enough. Returns whether something still waits, so that
-    /// this is called again soon.
-    pub fn idle(&mut self) -> bool {
-        let waits = self.expire(self.now_ns);
+    /// There is no record at this time: tells what has waited long enough. Returns whether something still waits, so
+    /// that this is called again soon.
+    pub fn idle(&mut self, now_ns: u64) -> bool {
+        self.now_ns = now_ns;
+        let waits = self.expire(now_ns);
         self.settle() || waits
     }
 

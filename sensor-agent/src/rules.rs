@@ -8,7 +8,8 @@ use std::{
 
 use sensor_rules::{
     diagnostic::{self, Severity, Style},
-    engine::{RuleMatching, RuleSet},
+    engine::{RuleMatching, RuleSet, RuleSetBuilder},
+    field::Catalogue,
     load::{LoadOptions, Loaded, Loader, RuleInfo, Selection, SelectionTarget},
     priority::Priority,
 };
@@ -67,6 +68,20 @@ pub struct Rules {
     pub warnings: Vec<String>,
     /// The enabled rules that deny.
     pub deny: Vec<DenyRule>,
+}
+
+impl Rules {
+    /// No rules at all.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            set: RuleSetBuilder::new(Catalogue::new(), RuleMatching::All).build(),
+            files: Vec::new(),
+            defined: 0,
+            warnings: Vec::new(),
+            deny: Vec::new(),
+        }
+    }
 }
 
 /// Reads the configured files and compiles their rules.

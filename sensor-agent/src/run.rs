@@ -8,6 +8,7 @@ mod answer;
 mod enforcer;
 mod feed;
 mod reader;
+pub(crate) mod record;
 mod reload;
 mod watch;
 
@@ -16,8 +17,9 @@ use sensor_rules::diagnostic::Style;
 use crate::{
     cli::{Exit, args::RunArgs},
     clock,
-    config::Config,
+    config::{Config, Loaded},
     kernel::load::LoadError,
+    recording::writer::RecordError,
     rules::{self, Rules},
     serve,
 };
@@ -40,6 +42,8 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Kubernetes(#[from] crate::kubernetes::KubernetesError),
     #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error(transparent)]
     Serve(#[from] serve::ServeError),
     #[error(transparent)]
     Other(#[from] anyhow::Error),
@@ -49,8 +53,9 @@ impl RunError {
     fn exit(&self) -> Exit {
         match self {
             Self::Config(_) | Self::Rules(_) | Self::Respond(_) | Self::Kubernetes(_) => Exit::Wrong,
+            Self::Record(RecordError::Exists(_) | RecordError::Create { .. }) => Exit::Wrong,
             Self::Kernel(_) | Self::PidNamespace => Exit::CannotRunHere,
-            Self::Serve(_) | Self::Other(_) => Exit::Failed,
+            Self::Record(_) | Self::Serve(_) | Self::Other(_) => Exit::Failed,
         }
     }
 }
@@ -59,7 +64,11 @@ impl RunError {
 #[must_use]
 pub fn run(args: &RunArgs) -> Exit {
     let start_ns = clock::boot_ns();
-    match prepare(args).and_then(|prepared| start(args, prepared, start_ns)) {
+    let prepared = args
+        .load()
+        .map_err(RunError::from)
+        .and_then(|loaded| prepare(loaded, true));
+    match prepared.and_then(|prepared| start(args, prepared, start_ns)) {
         Ok(()) => Exit::Done,
         Err(error) => crate::cli::fail(error.exit(), &error),
     }
@@ -71,11 +80,12 @@ struct Prepared {
     rules: Rules,
     /// Of what the rules were read from.
     digest: Option<[u8; 32]>,
+    /// What is to be recorded besides.
+    record: Option<record::Plan>,
 }
 
-/// Reads configuration and rules: what is wrong with them is said before the kernel is asked for anything.
-fn prepare(args: &RunArgs) -> Result<Prepared, RunError> {
-    let loaded = args.load()?;
+/// Reads the rules, where there are to be any: what is wrong with them is said before the kernel is asked for anything.
+fn prepare(loaded: Loaded, with_rules: bool) -> Result<Prepared, RunError> {
     crate::log::init(&loaded.config.log).map_err(anyhow::Error::from)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -86,7 +96,11 @@ fn prepare(args: &RunArgs) -> Result<Prepared, RunError> {
         Style::Plain
     };
     let digest = reload::digest(&loaded.config);
-    let rules = rules::load(&loaded.config.rules, style)?;
+    let rules = if with_rules {
+        rules::load(&loaded.config.rules, style)?
+    } else {
+        Rules::none()
+    };
     for warning in &rules.warnings {
         crate::cli::say(warning);
     }
@@ -99,6 +113,7 @@ fn prepare(args: &RunArgs) -> Result<Prepared, RunError> {
         config: loaded.config,
         rules,
         digest,
+        record: None,
     })
 }
 

@@ -58,6 +58,21 @@ pub enum RuleMatching {
     All,
 }
 
+/// Looks on while rules are tested, as [`RuleSet::evaluate_observed`] tells.
+pub trait Observer {
+    /// An event comes to the rules that its type leaves possible.
+    fn begin(&mut self) {}
+    /// The rules that its names and paths leave possible are known; they are tested now.
+    fn selected(&mut self) {}
+    /// A rule has been tested.
+    fn tested(&mut self, _rule: RuleId, _holds: bool) {}
+}
+
+/// Nobody looks on.
+struct Nobody;
+
+impl Observer for Nobody {}
+
 /// Collects rules.
 #[derive(Debug)]
 pub struct RuleSetBuilder {
@@ -251,34 +266,49 @@ impl RuleSet {
 
     /// Calls `on_match` for the rules that match the event, in the order of definition: for the first alone, or for
     /// all, as the set was built.
-    pub fn evaluate(&self, event: &impl Event, scratch: &mut Scratch, mut on_match: impl FnMut(RuleId)) {
+    pub fn evaluate(&self, event: &impl Event, scratch: &mut Scratch, on_match: impl FnMut(RuleId)) {
+        self.evaluate_observed(event, scratch, on_match, &mut Nobody);
+    }
+
+    /// As [`evaluate`](Self::evaluate), with somebody who looks on.
+    pub fn evaluate_observed<O: Observer>(
+        &self,
+        event: &impl Event,
+        scratch: &mut Scratch,
+        mut on_match: impl FnMut(RuleId),
+        observer: &mut O,
+    ) {
         let class = &self.classes[usize::from(self.class_of_type[event.event_type().index()])];
         if class.rules.is_empty() {
             return;
         }
+        observer.begin();
         scratch.begin(&self.program.sources, self.program.memo_len);
+        let mut test = |(id, step): (RuleId, StepId), scratch: &mut Scratch, observer: &mut O| {
+            let holds = self.program.holds(step, event, scratch);
+            observer.tested(id, holds);
+            if holds {
+                on_match(id);
+            }
+            holds && self.matching == RuleMatching::First
+        };
         let Some(index) = &class.index else {
-            for (id, step) in &class.rules {
-                if self.program.holds(*step, event, scratch) {
-                    on_match(*id);
-                    if self.matching == RuleMatching::First {
-                        return;
-                    }
+            for rule in &class.rules {
+                if test(*rule, scratch, observer) {
+                    return;
                 }
             }
             return;
         };
         index.find_candidates(&self.program.sources, event, scratch);
+        observer.selected();
         for word in 0..scratch.candidates.len() {
             let mut bits = scratch.candidates[word];
             while bits != 0 {
-                let (id, step) = class.rules[word * 64 + bits.trailing_zeros() as usize];
+                let rule = class.rules[word * 64 + bits.trailing_zeros() as usize];
                 bits &= bits - 1;
-                if self.program.holds(step, event, scratch) {
-                    on_match(id);
-                    if self.matching == RuleMatching::First {
-                        return;
-                    }
+                if test(rule, scratch, observer) {
+                    return;
                 }
             }
         }

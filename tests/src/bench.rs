@@ -18,6 +18,7 @@ mod flood;
 mod latency;
 mod machine;
 mod overhead;
+mod replay;
 mod report;
 mod start;
 mod statistics;
@@ -42,11 +43,13 @@ pub enum Bench {
     Flood,
     /// Thousands of containers, and what is left of them.
     Churn,
+    /// Events a second of whole rule sets over a recorded mix.
+    Replay,
 }
 
 impl Bench {
     /// All of them, in the order in which they are run.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Start,
         Self::Overhead,
         Self::Apps,
@@ -54,6 +57,7 @@ impl Bench {
         Self::Cost,
         Self::Flood,
         Self::Churn,
+        Self::Replay,
     ];
 
     /// Its name on the command line.
@@ -67,6 +71,7 @@ impl Bench {
             Self::Cost => "cost",
             Self::Flood => "flood",
             Self::Churn => "churn",
+            Self::Replay => "replay",
         }
     }
 }
@@ -106,6 +111,7 @@ pub fn run(options: &Options) -> anyhow::Result<String> {
             Bench::Cost => cost::run()?,
             Bench::Flood => flood::run(options.flood_s)?,
             Bench::Churn => churn::run(options.containers)?,
+            Bench::Replay => replay::run()?,
         });
     }
     Ok(report::write(

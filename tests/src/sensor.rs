@@ -20,6 +20,7 @@ pub struct Builder {
     config: String,
     settings: Vec<String>,
     wrapper: Vec<String>,
+    record: Option<PathBuf>,
 }
 
 /// A running agent. Dropping it ends it.
@@ -66,6 +67,13 @@ impl Builder {
         self
     }
 
+    /// Records to this file, in place of a daemon.
+    #[must_use]
+    pub fn record(mut self, file: impl Into<PathBuf>) -> Self {
+        self.record = Some(file.into());
+        self
+    }
+
     /// The command that runs the agent in `folder`.
     pub fn command(&self, folder: &Path) -> anyhow::Result<Command> {
         std::fs::write(folder.join("sensor.yaml"), &self.config)?;
@@ -75,11 +83,12 @@ impl Builder {
             .map(OsString::from)
             .chain([binary::sensor().into_os_string()]);
         let mut command = Command::new(words.next().unwrap_or_default());
-        command
-            .args(words)
-            .arg("run")
-            .arg("--config")
-            .arg(folder.join("sensor.yaml"));
+        command.args(words);
+        match &self.record {
+            Some(file) => command.arg("record").arg("--write").arg(file),
+            None => command.arg("run"),
+        };
+        command.arg("--config").arg(folder.join("sensor.yaml"));
         command.args([
             "--set",
             &format!("grpc.socket={}", folder.join("sensor.sock").display()),

@@ -130,7 +130,7 @@ fn tell(bytes: &[u8], number: u64, state: &mut State, scratch: &mut Scratch) {
     rules.evaluate(&view, scratch, |id| found.push(id));
     assert!(!found.is_empty(), "a rule without a demand matches every event");
     for rule in found.into_iter().filter_map(|id| rules.rule(id)) {
-        let detection = detection::build(&view, rule, scratch);
+        let detection = detection::build(&view, rule, String::new(), scratch);
         for format in [Format::Json, Format::Text] {
             let mut line = Vec::new();
             Encoder::new(format, false, "node").encode(Line::Detection(&detection), &mut line);

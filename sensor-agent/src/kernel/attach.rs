@@ -246,6 +246,12 @@ impl Probes {
         Ok(())
     }
 
+    /// The system calls that are reported.
+    #[must_use]
+    pub fn calls(&self) -> &[Call] {
+        &self.calls
+    }
+
     /// Fields that this kernel lacks.
     #[must_use]
     pub fn missing_fields(&self) -> &[MissingField] {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sensor_common::kind::Ring;
+use sensor_proto::v1;
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -57,11 +58,33 @@ impl Ids {
 }
 
 impl Pipeline {
+    /// Tells of a loss that happened outside.
+    pub fn tell_gap(&mut self, cause: &str, count: u64) {
+        let time = detection::timestamp(self.context.clock.epoch_ns(self.now_ns));
+        let gap = v1::Gap {
+            time: Some(time),
+            cause: cause.into(),
+            count,
+            ..v1::Gap::default()
+        };
+        self.outlet.publish(&Item::Gap(Arc::new(gap)));
+    }
+
     /// Matches an event and publishes what was found.
     pub(super) fn evaluate(&mut self, event: &Event<'_>, ring: Ring, bytes: &[u8], number: u64) {
         let view = View::new(event, &self.state, &self.context, number);
-        self.rules
-            .evaluate(&view, &mut self.scratch, |rule| self.matched.push(rule));
+        if let Some(look) = &mut self.look
+            && look.number == number
+        {
+            (look.at)(&view);
+        }
+        let (scratch, matched) = (&mut self.scratch, &mut self.matched);
+        match &mut self.costs {
+            None => self.rules.evaluate(&view, scratch, |rule| matched.push(rule)),
+            Some(costs) => self
+                .rules
+                .evaluate_observed(&view, scratch, |rule| matched.push(rule), costs),
+        }
         let is_pending = !self.matched.is_empty() && view.is_pending();
         let mut told = Vec::new();
         for id in self.matched.drain(..) {

@@ -26,12 +26,14 @@ use crate::{
     hub::{Hub, HubLimits},
     kernel::{
         attach::{Probes, Readers},
+        counters::Counters,
         fields::MissingField,
         load::LoadOptions,
     },
     kubernetes::{self, Kubernetes},
     metrics::Metrics,
     pipeline::{self, Pipeline, publish::Ids},
+    recording::tap::Tap,
     runtime::{socket::Sockets, worker::Worker},
     serve::{self, Server},
     sink::{
@@ -51,8 +53,8 @@ const FLUSH: Duration = Duration::from_secs(5);
 const HOOKS: Duration = Duration::from_secs(5);
 
 /// Runs until a signal says stop.
-pub(super) async fn run(args: &RunArgs, prepared: Prepared, start_ns: u64) -> Result<(), RunError> {
-    let mut signals = Signals::listen()?;
+pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -> Result<(), RunError> {
+    let mut signals = Signals::listen(prepared.record.is_none())?;
     let types = EventTypes::new().map_err(anyhow::Error::from)?;
     let (mut probes, readers) = Probes::load(&load_options(&prepared.config)?)?;
     let outputs = Outputs::start(&prepared.config)?;
@@ -61,7 +63,9 @@ pub(super) async fn run(args: &RunArgs, prepared: Prepared, start_ns: u64) -> Re
     probes.attach_lifecycle()?;
     let limits = state_limits(&prepared.config);
     let mut state = State::new(limits);
-    let seeded = state.plant(Seed::from_proc());
+    let seed = Seed::from_proc();
+    let seed_to_record = prepared.record.is_some().then(|| seed.clone());
+    let seeded = state.plant(seed);
     tracing::info!(processes = seeded, "the processes that run already are known");
     let demands = prepared
         .config
@@ -92,19 +96,34 @@ pub(super) async fn run(args: &RunArgs, prepared: Prepared, start_ns: u64) -> Re
         hostname,
         start_ns,
     };
-    let watched = Watched::start(prepared, args, &outputs, &probes, readers, state, context).await?;
+    let plan = prepared.record.take().zip(seed_to_record);
+    let (tap, mut recording) = match plan {
+        Some((plan, seed)) => Some(plan.start(&prepared.config, &context, &probes, &seed)?).unzip(),
+        None => (None, None),
+    };
+    let begin = Begin { state, context, tap };
+    let watched = Watched::start(prepared, args, &outputs, &probes, readers, begin).await?;
     let Watched {
         server,
         mut reader,
         mut reloader,
+        counters,
         kubernetes,
     } = watched;
     server.set_ready(true).await;
     tracing::info!(start_ms = (clock::boot_ns() - start_ns) / 1_000_000, "ready");
 
-    signals
-        .wait(&mut reader, &outputs.sinks, &mut reloader, &mut probes)
-        .await;
+    let told = signals.wait(&mut reader, &outputs.sinks, &mut reloader, &mut probes);
+    let why = match &mut recording {
+        Some(recording) => tokio::select! {
+            () = told => "stopped",
+            why = recording.over() => why,
+        },
+        None => {
+            told.await;
+            "stopped"
+        }
+    };
     tracing::info!("stopping");
     // Before the end of calls is no longer told: nothing is denied that nobody hears of.
     if let Some(enforcer) = enforcer {
@@ -116,7 +135,8 @@ pub(super) async fn run(args: &RunArgs, prepared: Prepared, start_ns: u64) -> Re
     }
     let read = reader.finish().await;
     outputs.finish(server).await;
-    read
+    let recorded = recording.map_or(Ok(()), |recording| recording.finish(why, &counters));
+    read.and(recorded)
 }
 
 /// Attaches what the profile and the loaded rules ask for.
@@ -221,11 +241,19 @@ impl Outputs {
     }
 }
 
+/// What events are matched with from the first one on.
+struct Begin {
+    state: State,
+    context: Context,
+    tap: Option<Tap>,
+}
+
 /// What runs once events are matched.
 struct Watched {
     server: Server,
     reader: Reader,
     reloader: Reloader,
+    counters: Arc<Counters>,
     kubernetes: Option<Kubernetes>,
 }
 
@@ -237,9 +265,9 @@ impl Watched {
         outputs: &Outputs,
         probes: &Probes,
         readers: Readers,
-        known: State,
-        context: Context,
+        begin: Begin,
     ) -> Result<Self, RunError> {
+        let Begin { state, context, tap } = begin;
         let mut degraded = unseen(&prepared, &context.types);
         for sentence in &degraded {
             tracing::warn!("{sentence}");
@@ -249,6 +277,7 @@ impl Watched {
             config,
             rules,
             digest,
+            record: _,
         } = prepared;
         let Outputs { metrics, hub, .. } = outputs;
         let limits = state_limits(&config);
@@ -301,22 +330,23 @@ impl Watched {
         let server = Server::start(&config.grpc, &config.metrics, parts).await?;
         let types = context.types;
         let pipeline = Pipeline::new(pipeline::Parts {
-            state: known,
+            state,
             rules: Arc::clone(&in_use),
             context,
             outlet: Box::new(Arc::clone(hub)),
             ids: Ids::Random,
+            costs: None,
             stats: Arc::clone(&stats),
             rule_counters,
-            hold_ns: u64::from(config.state.facts_wait_ms) * 1_000_000,
+            hold_ns: facts_wait_ns(&config),
         });
         let sources = Sources {
             facts: told,
             worker,
-            counters,
+            counters: Arc::clone(&counters),
             stats: Arc::clone(&stats),
         };
-        let feed = Feed::new(pipeline, sources);
+        let feed = Feed::new(pipeline, sources, tap);
         let reader = Reader::start(readers.rings, readers.asleep, feed, stats)?;
         let reloader = Reloader {
             args: args.clone(),
@@ -334,6 +364,7 @@ impl Watched {
             server,
             reader,
             reloader,
+            counters,
             kubernetes,
         })
     }
@@ -355,16 +386,19 @@ struct Signals {
     interrupt: Signal,
     reopen: Signal,
     reload: Signal,
+    /// Rules may be read anew; not while their inputs are recorded.
+    reloads: bool,
 }
 
 impl Signals {
-    fn listen() -> Result<Self, RunError> {
+    fn listen(reloads: bool) -> Result<Self, RunError> {
         let listen = |kind| signal(kind).map_err(anyhow::Error::from);
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             reopen: listen(SignalKind::user_defined1())?,
             reload: listen(SignalKind::hangup())?,
+            reloads,
         })
     }
 
@@ -387,7 +421,7 @@ impl Signals {
                     sinks.reopen();
                     continue;
                 }
-                _ = self.reload.recv() => Trigger::Signal,
+                _ = self.reload.recv(), if self.reloads => Trigger::Signal,
                 () = watch.changed() => Trigger::FilesChanged,
             };
             // Hostile rules may take long to be refused, and are no reason not to stop.
@@ -413,12 +447,17 @@ fn load_options(config: &Config) -> Result<LoadOptions, RunError> {
     })
 }
 
-fn state_limits(config: &Config) -> StateLimits {
+pub(super) fn state_limits(config: &Config) -> StateLimits {
     StateLimits {
         processes_max: config.state.processes_max as usize,
         exited_keep_ns: u64::from(config.state.exited_keep_s) * 1_000_000_000,
         cgroups_max: config.state.containers_max as usize,
     }
+}
+
+/// How long a record waits for facts of its container, in nanoseconds.
+pub(super) fn facts_wait_ns(config: &Config) -> u64 {
+    u64::from(config.state.facts_wait_ms) * 1_000_000
 }
 
 fn hub_limits(config: &Config) -> HubLimits {
@@ -443,7 +482,7 @@ pub(super) fn calls(rules: &RuleSet, types: &EventTypes) -> Vec<Call> {
 }
 
 /// What is lost for want of a field, as a sentence.
-fn lacks(field: &MissingField) -> String {
+pub(super) fn lacks(field: &MissingField) -> String {
     let why = field.reason.as_deref().unwrap_or("the kernel does not have it");
     format!(
         "without {}: {} is missing ({why})",

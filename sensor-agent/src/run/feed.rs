@@ -12,6 +12,7 @@ use crate::{
     clock::{self, Clock},
     kernel::counters::Counters,
     pipeline::{Pipeline, Tick},
+    recording::{item::Input, tap::Tap},
     runtime::worker::Worker,
     state::{
         users::UserFiles,
@@ -43,16 +44,19 @@ pub(super) struct Feed {
     pub(super) pipeline: Pipeline,
     sources: Sources,
     users: UserFiles,
+    /// Where all of it is noted, when it is recorded.
+    tap: Option<Tap>,
     /// The time has been told since records were last waited for.
     is_on_time: bool,
 }
 
 impl Feed {
-    pub(super) fn new(pipeline: Pipeline, sources: Sources) -> Self {
+    pub(super) fn new(pipeline: Pipeline, sources: Sources, tap: Option<Tap>) -> Self {
         let mut feed = Self {
             pipeline,
             sources,
             users: UserFiles::below(Path::new("/")),
+            tap,
             is_on_time: false,
         };
         feed.users();
@@ -62,10 +66,13 @@ impl Feed {
     /// Gives one record.
     pub(super) fn record(&mut self, ring: Ring, bytes: &[u8]) {
         if !self.is_on_time {
-            self.pipeline.set_now(clock::boot_ns());
+            let now_ns = clock::boot_ns();
+            self.note(&Input::Now(now_ns));
+            self.pipeline.set_now(now_ns);
             self.is_on_time = true;
         }
         self.facts(FACTS_A_RECORD_MAX);
+        self.note(&Input::Record(ring, bytes));
         self.pipeline.handle(ring, bytes);
         self.ask();
     }
@@ -78,8 +85,9 @@ impl Feed {
     /// There is no record for now. Returns whether this is to be called again soon.
     pub(super) fn idle(&mut self) -> bool {
         self.facts(FACTS_WAITING_MAX);
-        self.pipeline.set_now(clock::boot_ns());
-        let waits = self.pipeline.idle();
+        let now_ns = clock::boot_ns();
+        self.note(&Input::Idle(now_ns));
+        let waits = self.pipeline.idle(now_ns);
         self.ask();
         waits
     }
@@ -97,6 +105,10 @@ impl Feed {
             clock: Clock::now(),
             losses,
         };
+        if let Some(tap) = &mut self.tap {
+            tap.note(&Input::Tick(tick.clone()));
+            tap.flush();
+        }
         self.pipeline.tick(&tick);
         self.ask();
         let (stats, counts) = (&self.sources.stats, self.sources.worker.counts());
@@ -108,6 +120,15 @@ impl Feed {
     /// Nothing more will come.
     pub(super) fn finish(&mut self) {
         self.pipeline.finish();
+        if let Some(mut tap) = self.tap.take() {
+            tap.finish();
+        }
+    }
+
+    fn note(&mut self, input: &Input<'_>) {
+        if let Some(tap) = &mut self.tap {
+            tap.note(input);
+        }
     }
 
     fn users(&mut self) {
@@ -126,6 +147,9 @@ impl Feed {
     }
 
     fn fact(&mut self, fact: Fact) {
+        if let Some(tap) = &mut self.tap {
+            tap.note(&Input::Fact(fact.clone()));
+        }
         self.pipeline.fact(fact);
     }
 

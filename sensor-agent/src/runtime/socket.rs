@@ -38,6 +38,9 @@ use crate::{
     },
 };
 
+/// Every reason why a socket has told nothing of a container.
+pub(crate) const REASONS: [&str; 2] = [task::QUEUE_FULL, task::DOWN];
+
 /// Containers that may wait for one socket.
 const QUEUE_MAX: usize = 256;
 

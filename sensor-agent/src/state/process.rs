@@ -12,10 +12,14 @@ use std::{collections::VecDeque, sync::Arc};
 
 use hashbrown::HashMap;
 use sensor_common::record::{FileId, Identity, IdentityCall, flags};
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::{cgroup::Cgroup, container::Container, residence::Entry, runtime_call::RuntimeCall};
-use crate::event::{Event, Exec};
+use crate::{
+    event::{Event, Exec},
+    recording::forms,
+};
 
 /// Images of one process that are kept.
 const IMAGES_MAX: usize = 8;
@@ -28,7 +32,7 @@ pub const TICK_NS: u64 = 10_000_000;
 pub const ANCESTORS_MAX: u32 = 64;
 
 /// What tells one process from all others since boot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProcessKey {
     /// Process id in the initial pid namespace.
     pub tgid: u32,
@@ -37,25 +41,34 @@ pub struct ProcessKey {
 }
 
 /// A program that a process runs or ran.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Image {
     /// Since when, in nanoseconds after boot.
     pub since_ns: u64,
     /// The thread's name right after the exec.
+    #[serde(with = "forms::bytes")]
     pub name: Box<[u8]>,
     /// Resolved path of the program file.
+    #[serde(with = "forms::bytes")]
     pub exe_path: Box<[u8]>,
     /// The name it was called by.
+    #[serde(with = "forms::bytes")]
     pub filename: Box<[u8]>,
     /// Of a script, its interpreter's name.
+    #[serde(with = "forms::bytes")]
     pub interpreter: Box<[u8]>,
     /// Arguments, each ended by a zero byte.
+    #[serde(with = "forms::bytes")]
     pub argv: Box<[u8]>,
     /// Arguments but for the first, joined by spaces, behind the name: Falco's `proc.cmdline`.
+    #[serde(with = "forms::bytes")]
     pub cmdline: Box<[u8]>,
     /// Working directory at the exec.
+    #[serde(with = "forms::bytes")]
     pub cwd: Box<[u8]>,
     /// The program file.
+    #[serde(with = "forms::FileIdForm")]
     pub file: FileId,
     /// [`flags`](sensor_common::record::flags) of the exec record.
     pub flags: u32,

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 
 use procfs::process::{MountInfos, Process as ProcProcess};
 use sensor_common::record::{FileId, Identity};
+use serde::{Deserialize, Serialize};
 
 use super::{
     State,
     cgroup::Cgroup,
     process::{Home, Image, Process, ProcessKey, TICK_NS, cmdline},
 };
+use crate::recording::forms;
 
 /// Where to find the cgroups that containers are told by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +94,7 @@ fn inode(path: &Path) -> Option<u64> {
 }
 
 /// What was there before the agent.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Seed {
     /// The host's mount namespace; 0 when it cannot be told.
     pub host_mount_ns: u32,
@@ -101,11 +103,12 @@ pub struct Seed {
 }
 
 /// A process as /proc shows it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seeded {
     /// Its id, and its start time rounded down to a tick.
     pub key: ProcessKey,
     /// Its ids, namespaces and capabilities. The parent's start time is not known.
+    #[serde(with = "forms::IdentityForm")]
     pub identity: Identity,
     /// Real user id.
     pub uid: u32,
@@ -116,6 +119,7 @@ pub struct Seeded {
     /// Its cgroup; 0 where the id cannot be found.
     pub cgroup_id: u64,
     /// From the hierarchy's root.
+    #[serde(with = "forms::bytes")]
     pub cgroup_path: Box<[u8]>,
 }
 

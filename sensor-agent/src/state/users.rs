@@ -9,16 +9,21 @@ use std::{
 };
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::recording::forms;
 
 /// Longest file that is read; a host with more local users than this has another fault.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Names by id.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Users {
     /// By user id.
+    #[serde(with = "forms::names")]
     pub users: Names,
     /// By group id; of these only the name is known.
+    #[serde(with = "forms::names")]
     pub groups: Names,
 }
 
@@ -26,13 +31,16 @@ pub struct Users {
 pub type Names = HashMap<u32, User, foldhash::fast::RandomState>;
 
 /// One user, as far as rules ask.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// Login name.
+    #[serde(with = "forms::bytes")]
     pub name: Box<[u8]>,
     /// Home folder.
+    #[serde(with = "forms::bytes")]
     pub home: Box<[u8]>,
     /// Login shell.
+    #[serde(with = "forms::bytes")]
     pub shell: Box<[u8]>,
 }
 

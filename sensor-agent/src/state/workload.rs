@@ -11,8 +11,10 @@ mod tests;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::users::Users;
+use crate::recording::forms;
 
 /// Mounts of one container that are kept.
 pub const MOUNTS_MAX: usize = 256;
@@ -27,7 +29,7 @@ pub const TEXT_BYTES_MAX: usize = 4096;
 pub type Labels = BTreeMap<Box<str>, Box<str>>;
 
 /// How far the search for a container's facts has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Progress {
     /// Asked for; nothing has answered.
     #[default]
@@ -39,7 +41,8 @@ pub enum Progress {
 }
 
 /// An image, as the runtime names it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ImageFacts {
     /// As it was asked for: `registry/name:tag`.
     pub reference: Option<Box<str>>,
@@ -50,7 +53,8 @@ pub struct ImageFacts {
 }
 
 /// A mount that the runtime was told to make.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Mount {
     /// On the host.
     pub source: Box<str>,
@@ -65,7 +69,8 @@ pub struct Mount {
 }
 
 /// What a container's own facts say of its pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PodRef {
     /// `metadata.name`
     pub name: Option<Box<str>>,
@@ -77,13 +82,21 @@ pub struct PodRef {
     pub sandbox_id: Option<Box<str>>,
 }
 
+/// A runtime's name, one of those that this agent knows.
+pub type RuntimeName = &'static str;
+
+/// Why facts are missing, as a sentence's end.
+pub type Reason = &'static str;
+
 /// What is known of one container.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ContainerFacts {
     /// The runtime's whole id.
     pub id: Box<str>,
     /// Which runtime told: `docker`, `containerd`, `cri-o`, `podman`, ...; empty where only a bundle did.
-    pub runtime: &'static str,
+    #[serde(with = "forms::runtime")]
+    pub runtime: RuntimeName,
     /// Its name.
     pub name: Option<Box<str>>,
     /// Its image.
@@ -111,7 +124,8 @@ pub struct ContainerFacts {
     /// It only holds a pod's namespaces.
     pub is_sandbox: bool,
     /// Why a runtime's socket has not told what only it knows.
-    pub missing: Option<&'static str>,
+    #[serde(with = "forms::reason")]
+    pub missing: Option<Reason>,
     /// A runtime or the kubelet knows this id. A name of a cgroup alone proves nothing.
     pub is_verified: bool,
     /// A socket has told of it, too.
@@ -173,7 +187,8 @@ impl ContainerFacts {
 }
 
 /// Who a pod belongs to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Owner {
     /// `Deployment`, `DaemonSet`, ...
     pub kind: Box<str>,
@@ -184,7 +199,8 @@ pub struct Owner {
 }
 
 /// What is known of one pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PodFacts {
     /// `metadata.uid`
     pub uid: Box<str>,
@@ -205,22 +221,23 @@ pub struct PodFacts {
 }
 
 /// One piece of news for the state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fact {
     /// A container's facts from files: they replace what was known from files.
-    Container(Arc<ContainerFacts>),
+    Container(#[serde(with = "forms::shared")] Arc<ContainerFacts>),
     /// What a socket tells of a container: it fills in what files do not tell.
-    Told(Arc<ContainerFacts>),
+    Told(#[serde(with = "forms::shared")] Arc<ContainerFacts>),
     /// No socket will tell more of this container, and why; `None` where there is nothing wrong.
-    Missing(Box<str>, Option<&'static str>),
+    Missing(Box<str>, #[serde(with = "forms::reason")] Option<Reason>),
     /// A pod's facts, whole.
-    Pod(Arc<PodFacts>),
+    Pod(#[serde(with = "forms::shared")] Arc<PodFacts>),
     /// A pod that is gone.
     PodGone(Box<str>),
     /// Nobody will look for this container's facts: too many are looked for.
     Unanswered(Box<str>),
     /// The host's users and groups, all of them.
-    HostUsers(Arc<Users>),
+    HostUsers(#[serde(with = "forms::shared")] Arc<Users>),
 }
 
 /// All facts.

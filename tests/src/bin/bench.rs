@@ -25,6 +25,7 @@ Benchmarks:
   cost       nanoseconds for each event, in the kernel and in the agent
   flood      as many events as this machine can make, and where each of them went
   churn      thousands of containers, and what the agent still holds when they are gone
+  replay     events a second of whole rule sets over a recorded mix
 
 Needs root and a C compiler; the agent is SENSOR_BIN, or beside this program. Falco's stable rules are measured, too,
 where SENSOR_SHARED has them."

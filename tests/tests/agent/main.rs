@@ -15,6 +15,7 @@ mod enforce;
 mod needle;
 mod output;
 mod python;
+mod record;
 mod reload;
 mod respond;
 mod shutdown;

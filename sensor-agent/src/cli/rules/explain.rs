@@ -1,9 +1,14 @@
 //! `sensor rules explain`
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use clap::Args;
 use sensor_rules::{
+    ast::Expr,
+    error::ConditionError,
     explain::{Explanation, Truth, explain},
     field::Catalogue,
     testing::{TableEvent, TestFile, parse_event},
@@ -11,7 +16,14 @@ use sensor_rules::{
 use serde_json::{Value, json};
 
 use super::{FileArgs, Format, print_json, rule};
-use crate::cli::{Exit, fail, print};
+use crate::{
+    cli::{Exit, fail, print},
+    hub::Item,
+    pipeline::publish::Outlet,
+    recording::{header::HeaderError, reader::Reader},
+    replay::Replay,
+    rules::Rules,
+};
 
 /// Arguments of `sensor rules explain`.
 #[derive(Debug, Clone, Args)]
@@ -24,11 +36,13 @@ The event is YAML or JSON, as in a test file:
 Examples:
   sensor rules explain --rule 'Shell in container' --event event.yaml rules/
   sensor rules explain --rule 'Shell in container' --event rules/execution/shell.test.yaml --case 'on the host'
+  sensor rules explain --rule 'Shell in container' --event incident.rec --number 1234 rules/
 
 Exit codes:
   0  done, whether or not the rule matches
   1  the event's file cannot be read
-  2  the rules or the event are wrong, or there is no such rule")]
+  2  the rules or the event are wrong, or there is no such rule or event
+  4  the recording is cut or damaged before the event")]
 pub(super) struct ExplainArgs {
     #[command(flatten)]
     files: FileArgs,
@@ -41,6 +55,9 @@ pub(super) struct ExplainArgs {
     /// The event of this case of the rule: the file is then one of tests
     #[arg(long, value_name = "NAME")]
     case: Option<String>,
+    /// The event of this `evt.num`: the file is then a recording (`sensor record`)
+    #[arg(long, value_name = "N", conflicts_with = "case")]
+    number: Option<u64>,
     /// How the answer is written
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -50,7 +67,6 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Exit> {
     let loaded = args.files.load_valid()?;
     let rule = rule(&loaded, &args.rule)?;
     let catalogue = Catalogue::new();
-    let event = event(args, &catalogue)?;
     let Some(condition) = &rule.compiled_condition else {
         let why = format!(
             "the rule `{}` was skipped; `sensor rules check` says why",
@@ -58,7 +74,11 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Exit> {
         );
         return Err(fail(Exit::Wrong, &why));
     };
-    let explanation = explain(condition, &catalogue, &event).map_err(|errors| {
+    let explained = match args.number {
+        Some(number) => in_recording(&args.event, number, condition)?,
+        None => explain(condition, &catalogue, &event(args, &catalogue)?),
+    };
+    let explanation = explained.map_err(|errors| {
         let messages: Vec<_> = errors.into_iter().map(|error| error.message).collect();
         fail(Exit::Wrong, &messages.join("; "))
     })?;
@@ -76,6 +96,54 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Exit> {
         }
         Format::Json => print_json(&as_json(&rule.name, matches, &explanation)),
     })
+}
+
+/// Explains a condition for one event of a recording, with all that was known when it happened.
+fn in_recording(
+    path: &Path,
+    number: u64,
+    condition: &Expr,
+) -> Result<Result<Explanation, Vec<ConditionError>>, Exit> {
+    let name = path.display();
+    let (mut reader, _) = Reader::open(path).map_err(|error| {
+        let exit = match error {
+            HeaderError::Io(_) => Exit::Failed,
+            _ => Exit::Wrong,
+        };
+        fail(exit, &format_args!("{name} {error}"))
+    })?;
+    let header = reader.header().clone();
+    let mut replay = Replay::new(&header, Arc::new(Rules::none().set), Box::new(Nobody), false)
+        .map_err(|error| fail(Exit::Failed, &error))?;
+    let found = Arc::new(Mutex::new(None));
+    let (slot, condition) = (Arc::clone(&found), condition.clone());
+    replay.look(number, move |view| {
+        let explained = explain(&condition, &Catalogue::new(), view);
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(explained);
+    });
+    let take = || found.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let mut explained = None;
+    let done = replay.run(&mut reader, |_| {
+        explained = take();
+        explained.is_none()
+    });
+    // What waited for its end, or for facts, is told last.
+    let explained = explained.or_else(take);
+    let events = replay.finish().events;
+    explained.ok_or_else(|| match done {
+        Err(fault) => fail(Exit::Damaged, &format_args!("{name} is damaged {fault}")),
+        Ok(()) => fail(
+            Exit::Wrong,
+            &format_args!("{name} has no event {number}: its events are 1 to {events}"),
+        ),
+    })
+}
+
+/// Nobody is told of anything.
+struct Nobody;
+
+impl Outlet for Nobody {
+    fn publish(&mut self, _: &Item) {}
 }
 
 fn event(args: &ExplainArgs, catalogue: &Catalogue) -> Result<TableEvent, Exit> {
