@@ -139,6 +139,40 @@ static void namespaces(void) {
     TRY(chroot, folder);
 }
 
+// By the door for 32-bit callers, out of 64-bit code: numbers and structures are the others, pointers have 32 bits.
+static long by_int80(long number, long a, long b, long c, long d, long e) {
+    long result;
+    register long fifth __asm__("rdi") = e;
+    __asm__ volatile("int $0x80"
+                     : "=a"(result)
+                     : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "r"(fifth)
+                     : "memory", "r8", "r9", "r10", "r11");
+    result = (int)result;
+    if (result >= 0) return result;
+    errno = -result;
+    return -1;
+}
+
+static void by_the_other_door(void) {
+    char *low = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+    long path = (long)strcpy(low, folder), none = (long)strcpy(low + 4096, "none"), type = (long)strcpy(low + 4200, "tmpfs");
+    long empty = (long)memset(low + 5000, 0, 128), secret = (long)strcpy(low + 4300, "/etc/shadow");
+    unsigned *words = (unsigned *)(low + 6000);
+    say("open", by_int80(5, secret, O_RDONLY, 0, 0, 0));
+    say("chmod", by_int80(15, path, 0700, 0, 0, 0));
+    say("ptrace", by_int80(26, PTRACE_SEIZE, child, 0, 0, 0));
+    say("kill", by_int80(37, child, SIGCONT, 0, 0, 0));
+    say("init_module", by_int80(128, empty, 0, none, 0, 0));
+    say("personality", by_int80(136, 0, 0, 0, 0, 0));
+    say("bpf", by_int80(357, BPF_PROG_GET_NEXT_ID, empty, 128, 0, 0));
+    say("unshare", by_int80(310, CLONE_NEWNS, 0, 0, 0, 0));
+    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    say("mount", by_int80(21, none, path, type, MS_NODEV, 0));
+    say("setuid", by_int80(213, 0, 0, 0, 0, 0));
+    words[0] = none, words[1] = (long)strcpy(low + 4400, "ran"), words[2] = (long)strcpy(low + 4500, "int80"), words[3] = 0;
+    by_int80(11, (long)strcpy(low + 4600, "/usr/bin/true"), (long)words, (long)(words + 3), 0, 0);
+}
+
 // e2e-powers GROUP FOLDER
 int main(int argc, char **argv) {
     if (argc != 3 || chdir(argv[2])) return 2;
@@ -159,6 +193,7 @@ int main(int argc, char **argv) {
     if (!strcmp(argv[1], "machine")) machine();
     if (!strcmp(argv[1], "file")) files();
     if (!strcmp(argv[1], "namespace")) namespaces();
+    if (!strcmp(argv[1], "int80")) by_the_other_door();
     if (!strcmp(argv[1], "traced")) TRY(ptrace, PTRACE_TRACEME, 0, 0, 0);
     // At once: a traced process stops at any signal.
     _exit(0);

@@ -52,6 +52,7 @@ impl Drop for Cgroup {
     }
 }
 
+/// Where the v2 hierarchy is mounted.
 pub fn mount_point() -> anyhow::Result<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
     let of = |line: &str| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sensor_proto::v1::subscribe_response::Item;
 use sensor_tests::{values::Values as _, wait::DEADLINE};
 
-use crate::agent::{Vault, agent, pid_of, run, text};
+use crate::agent::{Agent, Vault, agent, pid_of, run, text};
 
 /// What one call's event must say: part of its parameters, in which `CHILD` stands for the other process's id.
 type Expected = &'static [(&'static str, &'static str)];
@@ -85,6 +85,18 @@ const NAMESPACE: Expected = &[
     ("pivot_root", ""),
     ("chroot", ""),
 ];
+/// By 32-bit calls of a 64-bit program.
+const INT80: Expected = &[
+    ("chmod", "mode="),
+    ("ptrace", "request=PTRACE_SEIZE pid=CHILD"),
+    ("kill", "pid=CHILD sig=SIGCONT"),
+    ("init_module", "uargs=none"),
+    ("personality", ""),
+    ("bpf", ""),
+    ("unshare", "CLONE_NEWNS"),
+    ("mount", "type=tmpfs flags=MS_NODEV"),
+    ("setuid", "uid=root"),
+];
 const TRACED: Expected = &[("ptrace", "request=PTRACE_TRACEME")];
 
 /// The name of an error that calls of the helper may end with (`include/uapi/asm-generic/errno.h`).
@@ -104,9 +116,8 @@ fn name_of(error: &str) -> &str {
     }
 }
 
-/// Has the helper make a group of calls: each must be told once, with its result and its parameters.
-fn are_told(group: &str, expected: Expected) {
-    let Some(agent) = agent() else { return };
+/// Has the helper make a group of calls: each must be told once, with its result and its parameters. The helper's id.
+fn are_told(agent: &Agent, group: &str, expected: Expected) -> u32 {
     let mut watch = agent.watch();
     let vault = Vault::new();
     let (pid, printed) = run("powers", &[group, text(&vault.place)]);
@@ -136,39 +147,62 @@ fn are_told(group: &str, expected: Expected) {
         );
         missing.remove(call.as_str());
     }
+    pid
 }
 
 #[test]
 fn e22_other_processes() {
-    are_told("process", PROCESS);
+    let Some(agent) = agent() else { return };
+    are_told(&agent, "process", PROCESS);
 }
 
 #[test]
 fn section_8_identities() {
-    are_told("identity", IDENTITY);
+    let Some(agent) = agent() else { return };
+    are_told(&agent, "identity", IDENTITY);
 }
 
 #[test]
 fn section_8_memory() {
-    are_told("memory", MEMORY);
+    let Some(agent) = agent() else { return };
+    are_told(&agent, "memory", MEMORY);
 }
 
 #[test]
 fn section_8_the_machine() {
-    are_told("machine", MACHINE);
+    let Some(agent) = agent() else { return };
+    are_told(&agent, "machine", MACHINE);
 }
 
 #[test]
 fn section_8_files() {
-    are_told("file", FILE);
+    let Some(agent) = agent() else { return };
+    are_told(&agent, "file", FILE);
 }
 
 #[test]
 fn section_8_c04_c06_namespaces_and_mounts() {
-    are_told("namespace", NAMESPACE);
+    let Some(agent) = agent() else { return };
+    are_told(&agent, "namespace", NAMESPACE);
 }
 
 #[test]
 fn section_8_a_process_that_lets_itself_be_traced() {
-    are_told("traced", TRACED);
+    let Some(agent) = agent() else { return };
+    are_told(&agent, "traced", TRACED);
+}
+
+/// E23: the numbers, structures and pointers are others, the events are not.
+#[test]
+fn e23_32_bit_calls_of_a_64_bit_program() {
+    let Some(agent) = agent() else { return };
+    let mut opens = agent.watch();
+    let mut starts = agent.watch();
+    let pid = are_told(&agent, "int80", INT80);
+    let found = opens.of("secret read", pid, |_| true);
+    assert_eq!(found.text("fd.name"), "/etc/shadow");
+    assert_eq!(found.text("evt.type"), "open");
+    let found = starts.of("start", pid, |_| true);
+    assert_eq!(found.text("proc.exepath"), "/usr/bin/true");
+    assert_eq!(found.text("proc.args"), "ran int80");
 }
