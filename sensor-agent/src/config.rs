@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 pub use overrides::Override;
 pub use report::ConfigErrors;
 pub use sections::{
-    Config, EnforceConfig, FileConfig, GrpcConfig, KernelConfig, KubernetesConfig, LogConfig, LogFormat,
-    LogLevel, Matching, MetricsConfig, Profile, RuleSelector, RulesConfig, RuntimesConfig, StateConfig,
-    StdoutConfig, TcpConfig, TlsConfig,
+    AppendOutputConfig, Config, EnforceConfig, FileConfig, GrpcConfig, KernelConfig, KubernetesConfig,
+    LogConfig, LogFormat, LogLevel, Matching, MetricsConfig, OutputMatch, Profile, RuleSelector, RulesConfig,
+    RuntimesConfig, StateConfig, StdoutConfig, TcpConfig, TlsConfig,
 };
 
 use check::Problem;

@@ -10,11 +10,11 @@ use sensor_rules::{
     diagnostic::{self, Severity, Style},
     engine::{RuleMatching, RuleSet, RuleSetBuilder},
     field::Catalogue,
-    load::{LoadOptions, Loaded, Loader, RuleInfo, Selection, SelectionTarget},
+    load::{AppendOutput, LoadOptions, Loaded, Loader, RuleInfo, Selection, SelectionTarget},
     priority::Priority,
 };
 
-use crate::config::{Matching, RuleSelector, RulesConfig};
+use crate::config::{AppendOutputConfig, Matching, RuleSelector, RulesConfig};
 use crate::enforce::{self, DenyRule, EnforceError};
 
 /// Longest rule file that is read; the loader has the same bound and says so.
@@ -192,7 +192,19 @@ pub fn options(config: &RulesConfig) -> LoadOptions {
             Matching::First => RuleMatching::First,
             Matching::All => RuleMatching::All,
         },
+        append_output: config.append_output.iter().map(append_output).collect(),
         ..LoadOptions::default()
+    }
+}
+
+fn append_output(config: &AppendOutputConfig) -> AppendOutput {
+    AppendOutput {
+        source: config.rules.source.clone(),
+        tags: config.rules.tags.iter().cloned().collect(),
+        rule: config.rules.rule.clone(),
+        extra_output: Some(config.extra_output.clone()).filter(|text| !text.is_empty()),
+        suggested_output: config.suggested_output,
+        ..AppendOutput::default()
     }
 }
 
@@ -333,6 +345,40 @@ mod tests {
         assert_eq!(tests, [folder.path().join("a.test.yaml")]);
         let tests = test_files(&[folder.path().join("a.yml"), folder.path().join("b.yaml")]).unwrap();
         assert_eq!(tests, [folder.path().join("a.test.yaml")]);
+    }
+
+    #[test]
+    fn outputs_are_added_to_as_the_configuration_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("r.yaml");
+        let rule = |name: &str, tags: &str| {
+            format!(
+                "- rule: {name}\n  desc: d\n  condition: evt.type = open\n  output: o\n  priority: INFO\n  tags: [{tags}]\n"
+            )
+        };
+        std::fs::write(&file, rule("a", "x, y") + &rule("b", "x")).unwrap();
+        let text = format!(
+            "rules:\n  files: [{}]\n  append_output:\n    - match: {{tags: [x, y]}}\n      extra_output: uid=%user.uid\n    \
+             - match: {{rule: b}}\n      suggested_output: true\n",
+            file.display()
+        );
+        let config = crate::config::parse("sensor.yaml", &text, &[]).unwrap().rules;
+        let loaded = load(&config, Style::Plain).unwrap_or_else(|error| panic!("{error}"));
+        let keys = |at: usize| {
+            let output = &loaded.set.rules()[at].output;
+            output
+                .fields()
+                .iter()
+                .map(|field| field.key.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(keys(0), ["user.uid"]);
+        assert!(keys(1).contains(&"k8s.pod.name".to_owned()), "{:?}", keys(1));
+        let wrong = text.replace("%user.uid", "%no.such");
+        let config = crate::config::parse("sensor.yaml", &wrong, &[]).unwrap().rules;
+        let error = load(&config, Style::Plain).err().unwrap().to_string();
+        assert!(error.contains("no.such"), "{error}");
+        assert!(crate::config::parse("sensor.yaml", &text.replace("tags", "tgas"), &[]).is_err());
     }
 
     #[test]

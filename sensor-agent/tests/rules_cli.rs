@@ -517,7 +517,7 @@ fn fmt_writes_only_what_changes_and_check_writes_nothing() {
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(
         text.contains(
-            "condition: >\n    evt.type = execve\n    and container.id != host\n    and by_shell\n  output"
+            "condition: >\n    evt.type = execve and container.id != host\n    and by_shell\n  output"
         ),
         "{text}"
     );

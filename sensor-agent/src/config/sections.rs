@@ -83,6 +83,8 @@ pub struct RulesConfig {
     pub priority: Priority,
     /// How many rules may report one event.
     pub matching: Matching,
+    /// What is added to outputs.
+    pub append_output: Vec<AppendOutputConfig>,
     /// Whether changes of the files are noticed.
     pub watch: bool,
 }
@@ -95,6 +97,7 @@ impl Default for RulesConfig {
             enable: Vec::new(),
             priority: Priority::Debug,
             matching: Matching::All,
+            append_output: Vec::new(),
             watch: true,
         }
     }
@@ -110,6 +113,33 @@ pub struct RuleSelector {
     /// One of the rule's tags.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+}
+
+/// Adds to the outputs of rules: an entry of Falco's `append_output`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AppendOutputConfig {
+    /// Of which rules; of all when nothing is said.
+    #[serde(rename = "match")]
+    pub rules: OutputMatch,
+    /// Text added to the output.
+    pub extra_output: String,
+    /// Whether the fields that tell container and pod are added.
+    pub suggested_output: bool,
+}
+
+/// Rules whose outputs are added to: all that is given must fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutputMatch {
+    /// The rule's source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Tags that the rule has, all of them.
+    pub tags: Vec<String>,
+    /// The rule's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
 }
 
 /// How many rules may report one event.
