@@ -5,14 +5,14 @@
 //! or that this agent does not know, is `None`: rules then see no value, never a guess.
 
 mod arguments;
-mod call_names;
+pub(crate) mod call_names;
 mod certainty;
 mod container;
 mod evt;
 mod fd;
 mod filled;
-mod names;
-mod parameters;
+pub(crate) mod names;
+pub(crate) mod parameters;
 mod pod;
 mod process;
 #[cfg(test)]

@@ -22,6 +22,19 @@ const KINDS: u32 = KIND_COUNT as u32;
 /// Slots of the arrays of filters and of what follows them.
 pub const STAGE_SLOTS: u32 = 2 * KINDS;
 
+/// Programs of one filter at most: a filter at each stage and the collector's own programs stay below the 33 tail calls
+/// that the kernel allows (`MAX_TAIL_CALL_CNT`, `include/linux/bpf.h`; 32 before 5.17).
+pub const PARTS_MAX: u32 = 12;
+
+/// Slots of the array of filters' further parts.
+pub const PART_SLOTS: u32 = STAGE_SLOTS * PARTS_MAX;
+
+/// The first slot of the parts of the filter in this slot.
+#[must_use]
+pub const fn first_part(slot: u32) -> u32 {
+    slot * PARTS_MAX
+}
+
 impl Stage {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Early, Self::Late];

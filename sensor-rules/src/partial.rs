@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use crate::ast::Modifier;
 use crate::event::Value;
 use crate::field::FieldRef;
-use crate::ir::{Constants, Graph, Node, NodeId, Operand, Predicate, Relation};
+use crate::ir::{Constants, Graph, Node, NodeId, Operand, Predicate, Relation, Scope};
 use crate::matcher::{Matcher, Scalar};
 
 /// Parts of one rule that are told apart; a rule of more is [`Demand::Unknown`] beyond them.
@@ -51,6 +53,10 @@ pub enum TextRelation {
     EndsWith,
     /// Having as a part.
     Contains,
+    /// Below a path, by whole components, of which each may be a pattern.
+    Below,
+    /// Fitting a shell pattern as a whole.
+    Glob,
 }
 
 impl Question {
@@ -88,9 +94,23 @@ impl Question {
             Relation::StartsWith => TextRelation::StartsWith,
             Relation::EndsWith => TextRelation::EndsWith,
             Relation::Contains => TextRelation::Contains,
+            Relation::Below => TextRelation::Below,
+            Relation::Glob => TextRelation::Glob,
             _ => return None,
         };
         Some((relation, texts))
+    }
+
+    /// The networks that an address must lie in, where that is all there is to it.
+    #[must_use]
+    pub fn networks(&self) -> Option<Vec<IpNet>> {
+        match &self.predicate {
+            Predicate::Constants(Relation::Eq, _, Constants::Ip(ips)) => {
+                Some(ips.iter().copied().map(IpNet::from).collect())
+            }
+            Predicate::Constants(Relation::Eq, _, Constants::Net(nets)) => Some(nets.clone()),
+            _ => None,
+        }
     }
 
     /// The ranges of numbers, ends included, that are answered with yes.
@@ -144,8 +164,10 @@ fn of(graph: &Graph, id: NodeId, negated: bool, parts_left: &mut usize) -> Deman
         Node::Exception(_, child) => of(graph, *child, false, parts_left),
         Node::Test(test) => {
             let test = graph.test(*test);
-            let Operand::Field(field) = &test.operand else {
-                return Demand::Unknown;
+            let fields = match &test.operand {
+                Operand::Field(field) => vec![field],
+                Operand::Either(first, second) if test.scope == Scope::Single => vec![first, second],
+                _ => return Demand::Unknown,
             };
             let (predicate, negated) = match &test.predicate {
                 Predicate::Exists => (Predicate::Exists, negated),
@@ -161,14 +183,19 @@ fn of(graph: &Graph, id: NodeId, negated: bool, parts_left: &mut usize) -> Deman
                 }
                 _ => return Demand::Unknown,
             };
-            let question = Question {
-                field: field.clone(),
-                matcher: Matcher::for_constants(&predicate),
-                predicate,
-            };
-            Demand::Test {
-                question: Arc::new(question),
+            let asked = |field: &FieldRef| Demand::Test {
+                question: Arc::new(Question {
+                    field: field.clone(),
+                    matcher: Matcher::for_constants(&predicate),
+                    predicate: predicate.clone(),
+                }),
                 negated,
+            };
+            match fields[..] {
+                [only] => asked(only),
+                // Of two values any may relate; none may where it must not.
+                _ if negated => Demand::All(fields.into_iter().map(asked).collect()),
+                _ => Demand::Any(fields.into_iter().map(asked).collect()),
             }
         }
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 /// Commands (`enum bpf_cmd`, `include/uapi/linux/bpf.h`).
+const MAP_CREATE: i32 = 0;
 const MAP_UPDATE: i32 = 2;
 const MAP_DELETE: i32 = 3;
 const PROG_LOAD: i32 = 5;
@@ -28,7 +29,7 @@ pub struct Tracepoint {
 /// Why the kernel refused a program.
 #[derive(Debug, thiserror::Error)]
 #[error("the kernel refused the filter {name}: {source}; the verifier says: {log}")]
-pub(super) struct Refused {
+pub struct Refused {
     name: String,
     log: String,
     source: io::Error,
@@ -116,6 +117,24 @@ pub(super) fn load(name: &str, code: &[u64], hook: Option<Tracepoint>) -> Result
     }
 }
 
+/// Makes a map whose keys have four bytes.
+fn create(map_type: u32, value_bytes: u32, entries: u32) -> io::Result<OwnedFd> {
+    let mut attribute = Attribute::new()
+        .set_u32(0, map_type)
+        .set_u32(4, 4)
+        .set_u32(8, value_bytes)
+        .set_u32(12, entries);
+    // SAFETY: the command reads nothing but the attribute.
+    let descriptor = unsafe { bpf(MAP_CREATE, &mut attribute) }?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// A program array (`BPF_MAP_TYPE_PROG_ARRAY`), which the kernel empties when nobody holds it any more.
+pub(super) fn program_array(entries: u32) -> io::Result<OwnedFd> {
+    create(3, 4, entries)
+}
+
 /// Puts a program into a slot of a program array.
 pub(super) fn set_slot(array: BorrowedFd<'_>, slot: u32, program: BorrowedFd<'_>) -> io::Result<()> {
     let value = program.as_raw_fd();
@@ -144,30 +163,12 @@ pub(super) fn clear_slot(array: BorrowedFd<'_>, slot: u32) -> io::Result<()> {
 pub(super) mod testing {
     use super::*;
 
-    const MAP_CREATE: i32 = 0;
     const MAP_LOOKUP: i32 = 1;
     const PROG_TEST_RUN: i32 = 10;
 
-    fn create(map_type: u32, value_bytes: u32, entries: u32) -> Option<OwnedFd> {
-        let mut attribute = Attribute::new()
-            .set_u32(0, map_type)
-            .set_u32(4, 4)
-            .set_u32(8, value_bytes)
-            .set_u32(12, entries);
-        // SAFETY: the command reads nothing but the attribute.
-        let descriptor = unsafe { bpf(MAP_CREATE, &mut attribute) }.ok()?;
-        // SAFETY: the kernel has just made this descriptor, and nobody else has it.
-        Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
-    }
-
     /// `BPF_MAP_TYPE_ARRAY`
     pub(in super::super) fn array(value_bytes: u32, entries: u32) -> Option<OwnedFd> {
-        create(2, value_bytes, entries)
-    }
-
-    /// `BPF_MAP_TYPE_PROG_ARRAY`
-    pub(in super::super) fn program_array(entries: u32) -> Option<OwnedFd> {
-        create(3, 4, entries)
+        create(2, value_bytes, entries).ok()
     }
 
     pub(in super::super) fn set(map: &OwnedFd, key: u32, value: &[u8]) {

@@ -12,14 +12,14 @@ use aya::{
 };
 use sensor_common::{
     counters::{LossCause, LossKey},
-    filter::Stage,
+    filter::{PART_SLOTS, Stage},
     hook::Hook,
     kind::Kind,
     syscall::{Call, Handler, Places},
 };
 
 use super::{
-    bpf::Tracepoint,
+    bpf::{self, Tracepoint},
     btf::{Btf, BtfError, VMLINUX},
     counters::LossMapKey,
     direct::{self, Cast},
@@ -358,6 +358,7 @@ fn filters(ebpf: &mut Ebpf, hook: Option<u32>) -> Result<Filters, LoadError> {
         counters: copy("COUNTERS")?,
         next: copy("CONTINUE")?,
         slots: copy("FILTERS")?,
+        parts: bpf::program_array(PART_SLOTS).map_err(MapError::IoError)?,
         hook: hook.map(|type_id| Tracepoint { type_id }),
     })
 }

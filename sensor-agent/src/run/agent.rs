@@ -76,7 +76,9 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
         tracing::info!(
             kind = filter.kind.name(),
             stage = filter.stage.name(),
+            parts = filter.parts,
             instructions = filter.instructions,
+            load_us = u64::try_from(filter.load_time.as_micros()).unwrap_or(u64::MAX),
             "rules run in the kernel"
         );
     }

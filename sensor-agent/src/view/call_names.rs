@@ -1,27 +1,27 @@
 //! Names of the numbers that calls are given, as Falco spells them.
 
 /// Names with their numbers, in the order in which they are printed.
-pub(super) type Table = &'static [(&'static str, u64)];
+pub(crate) type Table = &'static [(&'static str, u64)];
 
 /// `include/uapi/linux/fs.h`
-pub(super) const RENAME: Table = &[
+pub(crate) const RENAME: Table = &[
     ("RENAME_NOREPLACE", 1),
     ("RENAME_EXCHANGE", 2),
     ("RENAME_WHITEOUT", 4),
 ];
 
 /// `include/uapi/linux/fcntl.h`
-pub(super) const AT: Table = &[
+pub(crate) const AT: Table = &[
     ("AT_SYMLINK_NOFOLLOW", 0x100),
     ("AT_SYMLINK_FOLLOW", 0x400),
     ("AT_EMPTY_PATH", 0x1000),
 ];
 
 /// `include/uapi/linux/fcntl.h`
-pub(super) const UNLINK: Table = &[("AT_REMOVEDIR", 0x200)];
+pub(crate) const UNLINK: Table = &[("AT_REMOVEDIR", 0x200)];
 
 /// `include/uapi/linux/sched.h`; the lowest byte of `clone` is a signal.
-pub(super) const CLONE: Table = &[
+pub(crate) const CLONE: Table = &[
     ("CLONE_FILES", 0x400),
     ("CLONE_FS", 0x200),
     ("CLONE_IO", 0x8000_0000),
@@ -43,7 +43,7 @@ pub(super) const CLONE: Table = &[
 ];
 
 /// `include/uapi/linux/mount.h`
-pub(super) const MOUNT: Table = &[
+pub(crate) const MOUNT: Table = &[
     ("MS_RDONLY", 1),
     ("MS_NOSUID", 2),
     ("MS_NODEV", 4),
@@ -68,23 +68,23 @@ pub(super) const MOUNT: Table = &[
 ];
 
 /// `include/linux/fs.h`
-pub(super) const UMOUNT: Table = &[("FORCE", 1), ("DETACH", 2), ("EXPIRE", 4), ("NOFOLLOW", 8)];
+pub(crate) const UMOUNT: Table = &[("FORCE", 1), ("DETACH", 2), ("EXPIRE", 4), ("NOFOLLOW", 8)];
 
 /// `include/uapi/linux/memfd.h`
-pub(super) const MEMFD: Table = &[("MFD_CLOEXEC", 1), ("MFD_ALLOW_SEALING", 2), ("MFD_HUGETLB", 4)];
+pub(crate) const MEMFD: Table = &[("MFD_CLOEXEC", 1), ("MFD_ALLOW_SEALING", 2), ("MFD_HUGETLB", 4)];
 
 /// `include/uapi/linux/module.h`
-pub(super) const MODULE: Table = &[
+pub(crate) const MODULE: Table = &[
     ("MODULE_INIT_IGNORE_MODVERSIONS", 1),
     ("MODULE_INIT_IGNORE_VERMAGIC", 2),
     ("MODULE_INIT_COMPRESSED_FILE", 4),
 ];
 
 /// `include/uapi/asm-generic/mman-common.h`
-pub(super) const PROT: Table = &[("PROT_READ", 1), ("PROT_WRITE", 2), ("PROT_EXEC", 4)];
+pub(crate) const PROT: Table = &[("PROT_READ", 1), ("PROT_WRITE", 2), ("PROT_EXEC", 4)];
 
 /// `include/uapi/linux/prctl.h`
-pub(super) const PRCTL: Table = &[
+pub(crate) const PRCTL: Table = &[
     ("PR_SET_PDEATHSIG", 1),
     ("PR_GET_DUMPABLE", 3),
     ("PR_SET_DUMPABLE", 4),
@@ -103,7 +103,7 @@ pub(super) const PRCTL: Table = &[
 ];
 
 /// `enum bpf_cmd` (`include/uapi/linux/bpf.h`)
-pub(super) const BPF: Table = &[
+pub(crate) const BPF: Table = &[
     ("BPF_MAP_CREATE", 0),
     ("BPF_MAP_LOOKUP_ELEM", 1),
     ("BPF_MAP_UPDATE_ELEM", 2),
@@ -129,7 +129,7 @@ pub(super) const BPF: Table = &[
 ];
 
 /// `include/uapi/asm-generic/signal.h`
-pub(super) const SIGNAL: Table = &[
+pub(crate) const SIGNAL: Table = &[
     ("SIGHUP", 1),
     ("SIGINT", 2),
     ("SIGQUIT", 3),
@@ -155,7 +155,7 @@ pub(super) const SIGNAL: Table = &[
 ];
 
 /// Permissions of a file (`include/uapi/linux/stat.h`).
-const MODE: Table = &[
+pub(crate) const MODE: Table = &[
     ("S_IXOTH", 0o1),
     ("S_IWOTH", 0o2),
     ("S_IROTH", 0o4),
@@ -171,8 +171,8 @@ const MODE: Table = &[
 ];
 
 /// `S_IFMT` and the types that `mknod` makes.
-const TYPE_MASK: u64 = 0o170_000;
-const TYPES: Table = &[
+pub(crate) const TYPE_MASK: u64 = 0o170_000;
+pub(crate) const TYPES: Table = &[
     ("S_IFREG", 0o100_000),
     ("S_IFBLK", 0o060_000),
     ("S_IFCHR", 0o020_000),

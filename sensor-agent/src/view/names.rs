@@ -47,7 +47,7 @@ pub(super) const CAPABILITIES: [&str; 41] = [
 
 /// Flags of `open` apart from the access mode, in the order in which Falco prints them
 /// (`include/uapi/asm-generic/fcntl.h`).
-pub(super) const OPEN_FLAGS: &[(&str, u64)] = &[
+pub(crate) const OPEN_FLAGS: &[(&str, u64)] = &[
     ("O_LARGEFILE", 0o100_000),
     ("O_DIRECTORY", 0o200_000),
     ("O_DIRECT", 0o40_000),
@@ -202,13 +202,13 @@ const ERRNOS: [&str; 133] = [
 ];
 
 /// The name of an `errno`.
-pub(super) fn errno(number: u64) -> Option<&'static str> {
+pub(crate) fn errno(number: u64) -> Option<&'static str> {
     let index = usize::try_from(number).ok()?.checked_sub(1)?;
     ERRNOS.get(index).copied().filter(|name| !name.is_empty())
 }
 
 /// The name of a request to `ptrace` (`include/uapi/linux/ptrace.h`).
-pub(super) fn ptrace_request(number: u64) -> Option<&'static str> {
+pub(crate) fn ptrace_request(number: u64) -> Option<&'static str> {
     Some(match number {
         0 => "PTRACE_TRACEME",
         1 => "PTRACE_PEEKTEXT",

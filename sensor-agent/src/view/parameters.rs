@@ -11,7 +11,7 @@ use crate::event::{Body, PathCall};
 
 /// Where a parameter comes from. A number is the index of the call's argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// The result: 0, or the error's name.
     Result,
     /// The result as a new descriptor.
@@ -54,7 +54,7 @@ use Source::{
 };
 
 /// A parameter: its name, and where it comes from.
-type Parameter = (&'static str, Source);
+pub(crate) type Parameter = (&'static str, Source);
 
 /// The parameters of a call; none for calls whose events have a table of their own.
 #[expect(
@@ -62,7 +62,7 @@ type Parameter = (&'static str, Source);
     clippy::match_same_arms,
     reason = "a table, with the calls in their order"
 )]
-pub(super) fn of(call: Call) -> &'static [Parameter] {
+pub(crate) fn of(call: Call) -> &'static [Parameter] {
     match call {
         Call::Rename | Call::Link => &[("res", Result), ("oldpath", Path), ("newpath", Path2)],
         Call::Renameat => &[

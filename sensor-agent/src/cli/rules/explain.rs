@@ -1,5 +1,7 @@
 //! `sensor rules explain`
 
+mod kernel;
+
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -37,6 +39,8 @@ Examples:
   sensor rules explain --rule 'Shell in container' --event event.yaml rules/
   sensor rules explain --rule 'Shell in container' --event rules/execution/shell.test.yaml --case 'on the host'
   sensor rules explain --rule 'Shell in container' --event incident.rec --number 1234 rules/
+  sensor rules explain --kernel rules/
+  sensor rules explain --kernel --rule 'Password file read' rules/
 
 Exit codes:
   0  done, whether or not the rule matches
@@ -47,11 +51,14 @@ pub(super) struct ExplainArgs {
     #[command(flatten)]
     files: FileArgs,
     /// The rule's name
-    #[arg(long, value_name = "NAME")]
-    rule: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "kernel")]
+    rule: Option<String>,
     /// File with the event
-    #[arg(long, value_name = "FILE")]
-    event: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "kernel")]
+    event: Option<PathBuf>,
+    /// Say what the kernel decides of the rules, for each kind of event, what it cannot and why
+    #[arg(long, conflicts_with_all = ["event", "case", "number"])]
+    kernel: bool,
     /// The event of this case of the rule: the file is then one of tests
     #[arg(long, value_name = "NAME")]
     case: Option<String>,
@@ -65,7 +72,10 @@ pub(super) struct ExplainArgs {
 
 pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Exit> {
     let loaded = args.files.load_valid()?;
-    let rule = rule(&loaded, &args.rule)?;
+    let (Some(name), Some(path)) = (&args.rule, &args.event) else {
+        return kernel::run(&loaded, args.rule.as_deref(), args.format);
+    };
+    let rule = rule(&loaded, name)?;
     let catalogue = Catalogue::new();
     let Some(condition) = &rule.compiled_condition else {
         let why = format!(
@@ -75,8 +85,8 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Exit> {
         return Err(fail(Exit::Wrong, &why));
     };
     let explained = match args.number {
-        Some(number) => in_recording(&args.event, number, condition)?,
-        None => explain(condition, &catalogue, &event(args, &catalogue)?),
+        Some(number) => in_recording(path, number, condition)?,
+        None => explain(condition, &catalogue, &event(args, name, path, &catalogue)?),
     };
     let explanation = explained.map_err(|errors| {
         let messages: Vec<_> = errors.into_iter().map(|error| error.message).collect();
@@ -146,19 +156,19 @@ impl Outlet for Nobody {
     fn publish(&mut self, _: &Item) {}
 }
 
-fn event(args: &ExplainArgs, catalogue: &Catalogue) -> Result<TableEvent, Exit> {
-    let name = args.event.display().to_string();
-    let bytes = read(&args.event)?;
+fn event(args: &ExplainArgs, rule: &str, path: &Path, catalogue: &Catalogue) -> Result<TableEvent, Exit> {
+    let name = path.display().to_string();
+    let bytes = read(path)?;
     let wrong = |error| fail(Exit::Wrong, &error);
     let Some(case) = &args.case else {
         return parse_event(&name, &bytes, catalogue).map_err(|error| wrong(error.to_string()));
     };
     let file = TestFile::parse(&name, &bytes, catalogue).map_err(|error| wrong(error.to_string()))?;
     let mut cases = file.cases.into_iter();
-    let found = cases.find(|one| one.rule == args.rule && one.name == *case);
+    let found = cases.find(|one| one.rule == rule && one.name == *case);
     found
         .map(|case| case.event)
-        .ok_or_else(|| wrong(format!("{name} has no case `{case}` of the rule `{}`", args.rule)))
+        .ok_or_else(|| wrong(format!("{name} has no case `{case}` of the rule `{rule}`")))
 }
 
 /// Reads a file of tests or of an event.

@@ -29,12 +29,17 @@ pub const R9: Register = Register(9);
 /// The frame.
 pub const R10: Register = Register(10);
 
+/// Goes on elsewhere; ends the program; loads 64 bits, and takes the room of two instructions.
+const JUMP: u8 = 0x05;
+const EXIT: u8 = 0x95;
+const WIDE: u8 = 0x18;
+
 /// A place in the code, bound once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label(usize);
 
 /// Width of a load or store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Width {
     /// One byte.
     B1 = 0x10,
@@ -55,8 +60,6 @@ pub enum If {
     Gt = 0x20,
     /// Different.
     Ne = 0x50,
-    /// Signed greater.
-    SGt = 0x60,
     /// Unsigned less.
     Lt = 0xa0,
     /// Signed less.
@@ -125,7 +128,7 @@ impl Assembler {
     fn wide(&mut self, dst: Register, src: Register, value: u64) {
         let half =
             |value: u64| i32::from_ne_bytes(u32::try_from(value & 0xffff_ffff).unwrap_or(0).to_ne_bytes());
-        self.emit(0x18, dst, src, 0, half(value));
+        self.emit(WIDE, dst, src, 0, half(value));
         self.emit(0, R0, R0, 0, half(value >> 32));
     }
 
@@ -137,6 +140,16 @@ impl Assembler {
     /// `dst += immediate`
     pub fn add_imm(&mut self, dst: Register, immediate: i32) {
         self.emit(0x07, dst, R0, 0, immediate);
+    }
+
+    /// `dst -= src`
+    pub fn sub(&mut self, dst: Register, src: Register) {
+        self.emit(0x1f, dst, src, 0, 0);
+    }
+
+    /// `dst &= immediate`, sign-extended.
+    pub fn and_imm(&mut self, dst: Register, immediate: i32) {
+        self.emit(0x57, dst, R0, 0, immediate);
     }
 
     /// `dst &= src`
@@ -160,6 +173,12 @@ impl Assembler {
         self.emit(0x05 | condition as u8, dst, R0, 0, immediate);
     }
 
+    /// Jumps when the lower half of `dst` compares so with these 32 bits.
+    pub fn jump_if_word(&mut self, condition: If, dst: Register, word: u32, to: Label) {
+        self.jumps.push((self.code.len(), to));
+        self.emit(0x06 | condition as u8, dst, R0, 0, word.cast_signed());
+    }
+
     /// Jumps when `dst` compares so with `src`.
     pub fn jump_if(&mut self, condition: If, dst: Register, src: Register, to: Label) {
         self.jumps.push((self.code.len(), to));
@@ -169,7 +188,7 @@ impl Assembler {
     /// Jumps.
     pub fn jump(&mut self, to: Label) {
         self.jumps.push((self.code.len(), to));
-        self.emit(0x05, R0, R0, 0, 0);
+        self.emit(JUMP, R0, R0, 0, 0);
     }
 
     /// Calls a helper.
@@ -179,21 +198,79 @@ impl Assembler {
 
     /// Ends the program.
     pub fn exit(&mut self) {
-        self.emit(0x95, R0, R0, 0, 0);
+        self.emit(EXIT, R0, R0, 0, 0);
     }
 
-    /// The code, with every jump resolved.
+    /// The code, with every jump resolved. What no way leads to is left out, which the verifier would refuse, as are
+    /// jumps to jumps and to what follows anyway.
     pub fn finish(mut self) -> Result<Vec<u64>, AsmError> {
-        for (at, label) in &self.jumps {
-            let to = self.labels[label.0].ok_or(AsmError::Unbound)?;
-            let too_far = AsmError::TooFar(to.abs_diff(*at));
-            let (to, from) = (i64::try_from(to), i64::try_from(*at));
-            let distance = to
-                .and_then(|to| from.map(|from| to - from - 1))
-                .map_err(|_| too_far)?;
-            let [low, high] = i16::try_from(distance).map_err(|_| too_far)?.to_le_bytes();
-            self.code[*at] |= u64::from(low) << 16 | u64::from(high) << 24;
+        let targets = self.targets()?;
+        let reached = self.reached(&targets);
+        // Where each instruction will be: before it come those that are kept.
+        let mut places = Vec::with_capacity(self.code.len() + 1);
+        let mut kept = vec![false; self.code.len()];
+        let mut count = 0;
+        for at in 0..self.code.len() {
+            places.push(count);
+            let follows = targets[at].is_some_and(|to| to > at && !reached[at + 1..to].contains(&true));
+            kept[at] = reached[at] && !(opcode(self.code[at]) == JUMP && follows);
+            count += usize::from(kept[at]);
         }
+        places.push(count);
+        for (at, target) in targets.iter().enumerate().filter(|(at, _)| kept[*at]) {
+            let Some(to) = *target else { continue };
+            let too_far = AsmError::TooFar(to.abs_diff(at));
+            let signed = |place: usize| i64::try_from(place).map_err(|_| too_far);
+            let distance = signed(places[to])? - signed(places[at])? - 1;
+            let [low, high] = i16::try_from(distance).map_err(|_| too_far)?.to_le_bytes();
+            self.code[at] |= u64::from(low) << 16 | u64::from(high) << 24;
+        }
+        let mut kept = kept.into_iter();
+        self.code.retain(|_| kept.next() == Some(true));
         Ok(self.code)
     }
+
+    /// Where each jump leads to in the end.
+    fn targets(&self) -> Result<Vec<Option<usize>>, AsmError> {
+        let mut targets = vec![None; self.code.len()];
+        for (at, label) in &self.jumps {
+            targets[*at] = Some(self.labels[label.0].ok_or(AsmError::Unbound)?);
+        }
+        let through = |mut to: usize| {
+            // A ring of jumps would be a program without an end; one turn is enough to see it.
+            for _ in 0..self.code.len() {
+                match targets.get(to).copied().flatten() {
+                    Some(next) if opcode(self.code[to]) == JUMP => to = next,
+                    _ => break,
+                }
+            }
+            to
+        };
+        Ok(targets.iter().map(|target| target.map(through)).collect())
+    }
+
+    /// Which instructions some way leads to.
+    fn reached(&self, targets: &[Option<usize>]) -> Vec<bool> {
+        let mut reached = vec![false; self.code.len()];
+        let mut open = vec![0];
+        while let Some(at) = open.pop() {
+            if at >= self.code.len() || std::mem::replace(&mut reached[at], true) {
+                continue;
+            }
+            open.extend(targets[at]);
+            match opcode(self.code[at]) {
+                JUMP | EXIT => {}
+                WIDE => {
+                    reached[at + 1] = true;
+                    open.push(at + 2);
+                }
+                _ => open.push(at + 1),
+            }
+        }
+        reached
+    }
+}
+
+fn opcode(instruction: u64) -> u8 {
+    instruction.to_le_bytes()[0]
 }
