@@ -67,8 +67,15 @@ pub fn read(bytes: &[u8]) -> Option<ContainerFacts> {
         names.iter().find_map(|name| text(&annotations[*name]))
     };
     let namespaces = config["linux"]["namespaces"].as_array();
-    let has_own = |kind: &str| {
-        namespaces.is_some_and(|namespaces| namespaces.iter().any(|namespace| namespace["type"] == kind))
+    // A namespace of some process, as the containers of a pod join it, may be the host's: that is not for us to guess.
+    let is_hosts = |kind: &str| {
+        let joined = namespaces.and_then(|all| all.iter().find(|namespace| namespace["type"] == kind));
+        let path = joined.map(|namespace| namespace["path"].as_str().unwrap_or_default());
+        match path {
+            None => Some(true),
+            Some(path) if path.starts_with("/proc/") => None,
+            Some(_) => Some(false),
+        }
     };
     let pod = PodRef {
         name: annotation(What::PodName),
@@ -89,9 +96,9 @@ pub fn read(bytes: &[u8]) -> Option<ContainerFacts> {
         runtime,
         name: annotation(What::Container),
         is_privileged: Some(is_privileged(&config)),
-        has_host_pid: Some(!has_own("pid")),
-        has_host_network: Some(!has_own("network")),
-        has_host_ipc: Some(!has_own("ipc")),
+        has_host_pid: is_hosts("pid"),
+        has_host_network: is_hosts("network"),
+        has_host_ipc: is_hosts("ipc"),
         mounts: mounts(&config["mounts"]),
         is_sandbox: annotation(What::Kind).as_deref() == Some("sandbox"),
         pod: (pod != PodRef::default()).then_some(pod),

@@ -47,8 +47,8 @@ fn a_bundle_of_a_pods_container() {
         (Some("web-0"), Some("shop"), Some("u-1"))
     );
     assert_eq!(
-        (found.has_host_network, found.has_host_pid),
-        (Some(true), Some(false))
+        (found.has_host_network, found.has_host_pid, found.has_host_ipc),
+        (Some(true), Some(false), None)
     );
     assert_eq!((found.is_privileged, found.is_sandbox), (Some(false), false));
     assert_eq!(found.mounts.len(), 1);

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+
 use super::{
     agent::{Agent, Rules, resident},
     progress,
@@ -59,6 +61,9 @@ pub(super) fn run(containers: usize) -> anyhow::Result<Section> {
         table.row(row);
         Ok(memory)
     };
+    // The tables are counted once a second.
+    wait::until(FORGET, || (sample(SAMPLES[1].1).ok()? > 0.0).then_some(()))
+        .context("the agent counts no cgroups")?;
     look("0".into())?;
     let before = SAMPLES.map(|(_, name)| sample(name).unwrap_or(f64::NAN));
     let used = agent.processor_time()?;
