@@ -52,8 +52,11 @@ pub(crate) enum RunError {
 impl RunError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Rules(_) | Self::Respond(_) | Self::Kubernetes(_) => Exit::Wrong,
-            Self::Record(RecordError::Exists(_) | RecordError::Create { .. }) => Exit::Wrong,
+            Self::Config(_)
+            | Self::Rules(_)
+            | Self::Respond(_)
+            | Self::Kubernetes(_)
+            | Self::Record(RecordError::Exists(_) | RecordError::Create { .. }) => Exit::Wrong,
             Self::Kernel(_) | Self::PidNamespace => Exit::CannotRunHere,
             Self::Record(_) | Self::Serve(_) | Self::Other(_) => Exit::Failed,
         }

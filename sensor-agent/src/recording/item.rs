@@ -136,11 +136,15 @@ fn put(to: &mut Vec<u8>, tag: u8, content: &[u8]) -> Result<(), TooLarge> {
     }
     to.push(tag);
     let mut len = content.len();
-    while len >= 0x80 {
-        to.push((len & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = len.to_le_bytes();
         len >>= 7;
+        if len == 0 {
+            to.push(low & 0x7f);
+            break;
+        }
+        to.push(low | 0x80);
     }
-    to.push((len & 0x7f) as u8);
     to.extend_from_slice(content);
     Ok(())
 }

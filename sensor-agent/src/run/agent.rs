@@ -116,15 +116,14 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
     tracing::info!(start_ms = (clock::boot_ns() - start_ns) / 1_000_000, "ready");
 
     let told = signals.wait(&mut reader, &outputs.sinks, &mut reloader, &mut probes);
-    let why = match &mut recording {
-        Some(recording) => tokio::select! {
+    let why = if let Some(recording) = &mut recording {
+        tokio::select! {
             () = told => "stopped",
             why = recording.over() => why,
-        },
-        None => {
-            told.await;
-            "stopped"
         }
+    } else {
+        told.await;
+        "stopped"
     };
     tracing::info!("stopping");
     // Before the end of calls is no longer told: nothing is denied that nobody hears of.
@@ -161,7 +160,7 @@ fn attach_activity(probes: &mut Probes, prepared: &Prepared, types: &EventTypes)
     Ok(())
 }
 
-/// What the profile keeps loaded rules from seeing, as sentences.
+/// What the profile keeps loaded rules from seeing, as sentences, which are logged.
 fn unseen(prepared: &Prepared, types: &EventTypes) -> Vec<String> {
     if prepared.config.kernel.profile != Profile::Lite {
         return Vec::new();
@@ -181,12 +180,14 @@ fn unseen(prepared: &Prepared, types: &EventTypes) -> Vec<String> {
         return Vec::new();
     }
     let names: Vec<_> = missing.iter().map(|event_type| event_type.name()).collect();
-    vec![format!(
+    let sentence = format!(
         "kernel.profile is lite: system calls are not followed, so that {} rules do not see {}: {}",
         rules.len(),
         names.join(", "),
         rules.join(", ")
-    )]
+    );
+    tracing::warn!("{sentence}");
+    vec![sentence]
 }
 
 /// Where detections go.
@@ -271,15 +272,12 @@ impl Watched {
     ) -> Result<Self, RunError> {
         let Begin { state, context, tap } = begin;
         let mut degraded = unseen(&prepared, &context.types);
-        for sentence in &degraded {
-            tracing::warn!("{sentence}");
-        }
         degraded.extend(probes.missing_fields().iter().map(lacks));
         let Prepared {
             config,
             rules,
             digest,
-            record: _,
+            ..
         } = prepared;
         let Outputs { metrics, hub, .. } = outputs;
         let limits = state_limits(&config);

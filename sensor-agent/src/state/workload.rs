@@ -137,28 +137,28 @@ pub struct ContainerFacts {
 impl ContainerFacts {
     /// Fills what is not known from what another source has told.
     fn fill_from(&mut self, other: &Self) {
-        fn fill<T: Clone>(into: &mut Option<T>, from: &Option<T>) {
+        fn fill<T: Clone>(into: &mut Option<T>, from: Option<&T>) {
             if into.is_none() {
-                into.clone_from(from);
+                *into = from.cloned();
             }
         }
         if self.runtime.is_empty() {
             self.runtime = other.runtime;
         }
-        fill(&mut self.name, &other.name);
+        fill(&mut self.name, other.name.as_ref());
         // Of one image only: an id and the digest of another would be worse than none.
         let is_same = |a: &Option<Box<str>>, b: &Option<Box<str>>| a.is_none() || b.is_none() || a == b;
         if is_same(&self.image.id, &other.image.id) {
-            fill(&mut self.image.reference, &other.image.reference);
-            fill(&mut self.image.id, &other.image.id);
-            fill(&mut self.image.digest, &other.image.digest);
+            fill(&mut self.image.reference, other.image.reference.as_ref());
+            fill(&mut self.image.id, other.image.id.as_ref());
+            fill(&mut self.image.digest, other.image.digest.as_ref());
         }
         // A bundle only shows what privileged came to mean; the runtime knows the word.
         self.is_privileged = other.is_privileged.or(self.is_privileged);
-        fill(&mut self.has_host_pid, &other.has_host_pid);
-        fill(&mut self.has_host_network, &other.has_host_network);
-        fill(&mut self.has_host_ipc, &other.has_host_ipc);
-        fill(&mut self.ip, &other.ip);
+        fill(&mut self.has_host_pid, other.has_host_pid.as_ref());
+        fill(&mut self.has_host_network, other.has_host_network.as_ref());
+        fill(&mut self.has_host_ipc, other.has_host_ipc.as_ref());
+        fill(&mut self.ip, other.ip.as_ref());
         if self.mounts.is_empty() {
             self.mounts.clone_from(&other.mounts);
         }
@@ -173,12 +173,12 @@ impl ContainerFacts {
         }
         match (&mut self.pod, &other.pod) {
             (Some(own), Some(told)) => {
-                fill(&mut own.name, &told.name);
-                fill(&mut own.namespace, &told.namespace);
-                fill(&mut own.uid, &told.uid);
-                fill(&mut own.sandbox_id, &told.sandbox_id);
+                fill(&mut own.name, told.name.as_ref());
+                fill(&mut own.namespace, told.namespace.as_ref());
+                fill(&mut own.uid, told.uid.as_ref());
+                fill(&mut own.sandbox_id, told.sandbox_id.as_ref());
             }
-            (own, told) => fill(own, told),
+            (own, told) => fill(own, told.as_ref()),
         }
         self.is_sandbox |= other.is_sandbox;
         self.is_verified |= other.is_verified;

@@ -85,9 +85,9 @@ fn denials_and_reports_agree_exactly_and_switching_loses_nothing() {
     denied += more;
     for is_off in [true, false, true] {
         if is_off {
-            std::fs::write(&off, "another rule\nguarded port\n").unwrap();
+            fs::write(&off, "another rule\nguarded port\n").unwrap();
         } else {
-            std::fs::remove_file(&off).unwrap();
+            fs::remove_file(&off).unwrap();
         }
         let switched = wait::until(DEADLINE, || {
             let (more_denied, more_passed) = attempt(address, 20);

@@ -166,8 +166,8 @@ fn what_finds_no_room_is_counted_in_the_file() {
     };
     assert!(matches!(told, Input::Lost(lost) if lost == expected), "{told:?}");
     tap.finish();
-    let last = received.recv().unwrap();
-    let told = Items::new(&last.items).next().unwrap().unwrap();
+    let third = received.recv().unwrap();
+    let told = Items::new(&third.items).next().unwrap().unwrap();
     assert!(matches!(told, Input::Lost(lost) if lost.records == 1), "{told:?}");
 }
 
@@ -178,7 +178,7 @@ fn a_file_keeps_its_bound_and_says_what_is_missing() {
     let target = Target::create(&path, SIZE_BYTES_MIN).unwrap();
     let again = Target::create(&path, SIZE_BYTES_MIN).unwrap_err();
     assert!(matches!(again, RecordError::Exists(_)), "{again}");
-    let (mut tap, recorder) = Recorder::start(target, &sample::header()).unwrap();
+    let (mut tap, running) = Recorder::start(target, &sample::header()).unwrap();
     tap.note(&Input::Planted(0));
     // Bytes that no compression makes smaller.
     let mut state = 1_u64;
@@ -192,12 +192,9 @@ fn a_file_keeps_its_bound_and_says_what_is_missing() {
     }
     tap.finish();
     drop(tap);
-    let recorded = {
-        let recorded = recorder.finish("stopped", vec![]).unwrap();
-        assert_eq!(recorded.records + recorded.lost.records, 300);
-        assert!(recorded.lost.records > 0);
-        recorded
-    };
+    let recorded = running.finish("stopped", vec![]).unwrap();
+    assert_eq!(recorded.records + recorded.lost.records, 300);
+    assert!(recorded.lost.records > 0);
     let file = std::fs::read(&path).unwrap();
     assert_eq!(file.len() as u64, recorded.bytes);
     assert!(recorded.bytes <= SIZE_BYTES_MIN, "{}", recorded.bytes);

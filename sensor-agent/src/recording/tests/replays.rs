@@ -68,7 +68,7 @@ fn two_replays_are_the_same_byte_for_byte() {
 /// A loss is told where it happened: one that the kernel counted, and one of the recording itself.
 #[test]
 fn what_is_missing_is_told_as_gaps() {
-    let loss = |count| Loss {
+    let of_kernel = |count| Loss {
         cgroup_id: 1,
         kind: Kind::Open,
         cause: LossCause::RingFull,
@@ -78,7 +78,7 @@ fn what_is_missing_is_told_as_gaps() {
         Input::Tick(Tick {
             now_ns: now_s * sample::SECOND_NS,
             clock: Clock::from_offset_ns(0),
-            losses: vec![loss(count)],
+            losses: vec![of_kernel(count)],
         })
     };
     let lost = Lost {

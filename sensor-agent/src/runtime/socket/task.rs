@@ -149,7 +149,7 @@ impl Task {
     fn pass_on(&self, question: Question, all: &[mpsc::WeakSender<Question>]) -> Option<Box<str>> {
         let queue = |index: usize| all.get(index).and_then(mpsc::WeakSender::upgrade);
         super::pass_on(question, queue, |_| {
-            self.metrics.asked(&self.socket, "queue_full")
+            self.metrics.asked(&self.socket, "queue_full");
         })
     }
 
