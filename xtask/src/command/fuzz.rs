@@ -34,6 +34,8 @@ pub(super) struct Fuzz {
 struct Group {
     folder: &'static str,
     sanitizer: &'static str,
+    /// Whether the crate embeds the eBPF object.
+    has_programs: bool,
 }
 
 const GROUPS: [Group; 2] = [
@@ -41,10 +43,12 @@ const GROUPS: [Group; 2] = [
     Group {
         folder: "sensor-rules/fuzz",
         sanitizer: "none",
+        has_programs: false,
     },
     Group {
         folder: "sensor-agent/fuzz",
         sanitizer: "address",
+        has_programs: true,
     },
 ];
 
@@ -172,7 +176,6 @@ fn build(repo: &Repo, program: &Path, group: &Group) -> Result<()> {
     let path = env::var_os("PATH").unwrap_or_default();
     let path =
         env::join_paths([own].into_iter().chain(env::split_paths(&path))).context("PATH cannot be set")?;
-    let ebpf_target = repo.target("ebpf");
     let mut command = repo.cargo("fuzz");
     command
         .args(["build", "--release", "--sanitizer", group.sanitizer, "--fuzz-dir"])
@@ -180,9 +183,12 @@ fn build(repo: &Repo, program: &Path, group: &Group) -> Result<()> {
         .arg("--target-dir")
         .arg(repo.target("fuzz"))
         .env("PATH", path)
-        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTC_BOOTSTRAP", "1");
+    if group.has_programs {
         // Flags for the instrumentation are not for the eBPF compiler.
-        .env("SENSOR_EBPF_OBJECT_PREBUILT", repo.ebpf(&ebpf_target).build()?);
+        let object = repo.ebpf(&repo.target("ebpf")).build()?;
+        command.env("SENSOR_EBPF_OBJECT_PREBUILT", object);
+    }
     step::quiet(repo, &format!("building {}", group.folder), &mut command)
 }
 
