@@ -9,6 +9,7 @@ pub mod enforce;
 pub mod event;
 pub mod fuzzing;
 pub mod hub;
+pub mod identity;
 pub mod kernel;
 pub mod kubernetes;
 pub mod log;

@@ -29,7 +29,7 @@ use self::{
 use crate::{
     event::{DecodeError, Event, Outcome},
     pending::{Pending, Ready},
-    state::{State, home::Wanted, seed::Seed},
+    state::{State, home::Wanted, lookup::Lookup, seed::Seed},
     stats::Stats,
     view::{Context, View},
 };
@@ -64,6 +64,8 @@ pub struct Pipeline {
     hold: Hold,
     /// Containers whose facts somebody is to look for.
     wanted: Vec<Wanted>,
+    /// What somebody is to look up.
+    lookups: Vec<Lookup>,
     /// What was already said of losses, by cgroup, kind and cause.
     reported: HashMap<(u64, u32, u32), u64>,
     /// Records that were not understood since the log last said so, and when that was.
@@ -133,6 +135,7 @@ impl Pipeline {
             sequences: Default::default(),
             hold: Hold::new(parts.hold_ns),
             wanted: Vec::new(),
+            lookups: Vec::new(),
             reported: HashMap::new(),
             malformed: 0,
             malformed_said_ns: 0,
@@ -250,12 +253,12 @@ impl Pipeline {
         }
         self.number += 1;
         self.state.apply(event);
-        if !self.hold.is_empty() || self.state.has_wanted() {
+        if !self.hold.is_empty() || self.state.has_wanted() || self.state.has_lookups() {
             self.ask();
             self.settle();
-            if let Some(container) = self.held_for(event, bytes.len()) {
+            if let Some(needs) = self.held_for(event, bytes.len()) {
                 self.hold.push(Record {
-                    container,
+                    needs,
                     ring,
                     bytes: bytes.into(),
                     number: self.number,

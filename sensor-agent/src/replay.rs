@@ -167,15 +167,18 @@ impl Replay {
                 self.pipeline.handle(ring, bytes);
                 // Whoever was asked then has answered then: the answers are in the recording.
                 self.pipeline.take_wanted().for_each(drop);
+                self.pipeline.take_lookups().for_each(drop);
             }
             Input::Now(now_ns) => self.pipeline.set_now(now_ns),
             Input::Idle(now_ns) => {
                 self.pipeline.idle(now_ns);
                 self.pipeline.take_wanted().for_each(drop);
+                self.pipeline.take_lookups().for_each(drop);
             }
             Input::Tick(tick) => {
                 self.pipeline.tick(&tick);
                 self.pipeline.take_wanted().for_each(drop);
+                self.pipeline.take_lookups().for_each(drop);
             }
             Input::Fact(fact) => self.pipeline.fact(fact),
             Input::Lost(lost) => {

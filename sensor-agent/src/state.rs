@@ -4,9 +4,12 @@
 //! Invariants: one thread owns it, so there is no lock; nothing here waits for anything; every table has
 //! a bound. A fact that is missing is `None`, never a guess.
 
+pub mod answers;
 pub mod cgroup;
 pub mod container;
 pub mod home;
+pub mod inside;
+pub mod lookup;
 pub mod process;
 pub mod residence;
 pub mod runtime_call;
@@ -21,6 +24,8 @@ use crate::event::{Body, Event};
 use self::{
     cgroup::{Cgroup, Cgroups},
     home::Wanted,
+    inside::Inside,
+    lookup::Lookup,
     process::{Image, Process, ProcessKey, Processes},
     residence::Residences,
     users::Users,
@@ -49,8 +54,12 @@ pub struct State {
     pub residences: Residences,
     /// What runtimes and Kubernetes have told.
     pub workloads: Workloads,
-    /// Names of users and groups.
+    /// Names of the host's users and groups.
     pub users: Users,
+    /// Users and groups as they are inside of containers and user namespaces.
+    pub inside: Inside,
+    /// What somebody should look up.
+    lookups: Vec<Lookup>,
     /// Containers whose facts somebody should look for.
     wanted: Vec<Wanted>,
     sweeps: u32,
@@ -68,6 +77,8 @@ impl State {
             wanted: Vec::new(),
             sweeps: 0,
             users: Users::default(),
+            inside: Inside::new(limits.cgroups_max),
+            lookups: Vec::new(),
         }
     }
 
@@ -75,6 +86,8 @@ impl State {
     pub fn take(&mut self, fact: Fact) {
         match fact {
             Fact::HostUsers(users) => self.users = Arc::unwrap_or_clone(users),
+            Fact::Names(container, names) => self.inside.names.learn(&*container, names),
+            Fact::Ids(user_ns, ids) => self.inside.namespaces.learn(&user_ns, ids),
             fact => self.workloads.take(fact),
         }
     }
@@ -87,6 +100,8 @@ impl State {
                 let cgroup = self.cgroups.learn(header.cgroup_id, fork.cgroup);
                 let parent = parent_key(&fork.fixed.identity);
                 let image = self.processes.image_at(parent, header.time_ns);
+                let before = self.processes.get(parent).map(|parent| parent.identity);
+                self.enter_user_ns(before.as_ref(), fork.fixed.identity.user_ns);
                 let home = self.settle_child(key(event), &fork.fixed.identity, &cgroup);
                 let process = Process {
                     key: key(event),
@@ -107,6 +122,9 @@ impl State {
                 let cgroup = self.cgroups.learn(header.cgroup_id, exec.cgroup);
                 let mut home = self.settle_exec(key(event), &exec.fixed.identity, &cgroup);
                 home.runtime_call = home::runtime_call(event, exec, &home);
+                let before = self.processes.get(key(event)).map(|process| process.identity);
+                self.enter_user_ns(before.as_ref(), exec.fixed.identity.user_ns);
+                self.look_up_users(key(event), &exec.fixed.identity, &home);
                 self.processes.exec(event, exec, cgroup, home);
             }
             Body::Exit(_) => {
@@ -120,6 +138,8 @@ impl State {
                     self.want_of(key(event));
                 }
                 if let Body::Identity(call) = &event.body {
+                    let before = self.processes.get(key(event)).map(|process| process.identity);
+                    self.enter_user_ns(before.as_ref(), call.fixed.identity.user_ns);
                     self.processes.identify(key(event), header.time_ns, &call.fixed);
                 }
             }

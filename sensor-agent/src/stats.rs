@@ -84,6 +84,8 @@ pub struct Stats {
     pub runtime_refused: Counter,
     /// Containers with facts.
     pub workloads: Counter,
+    /// Containers and user namespaces whose users are known or looked for.
+    pub users: Counter,
     /// Nanoseconds spent on decoding, enriching and matching.
     pub busy_ns: Counter,
     /// The cgroups themselves, as of the last second. It keeps none of them alive: whom the state forgets is forgotten.

@@ -4,7 +4,7 @@ mod rules;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering::Relaxed},
 };
 
 use arc_swap::ArcSwap;
@@ -16,6 +16,7 @@ use sensor_proto::v1;
 
 use crate::{
     detection::timestamp,
+    identity::{hand::LEFT_BEHIND_MAX, worker::Counts},
     kernel::{attach::HookStatus, counters::Counters},
     kubernetes::Health,
     metrics::{LiveSource, TableFill},
@@ -32,6 +33,8 @@ pub struct Live {
     pub stats: Arc<Stats>,
     /// What the kernel counts.
     pub counters: Arc<Counters>,
+    /// What was looked up of users.
+    pub identity: Arc<Counts>,
     /// What is attached; replaced when rules need other hooks.
     pub hooks: ArcSwap<Vec<HookStatus>>,
     /// What does not work here.
@@ -226,6 +229,31 @@ impl LiveSource for Live {
                 stats.runtime_refused.get(),
             ),
             (
+                "identity_read",
+                "Names of a container's users, and maps of user namespaces, that were read",
+                self.identity.read.load(Relaxed),
+            ),
+            (
+                "identity_gone",
+                "Those that could not be read, because who was asked about had ended",
+                self.identity.gone.load(Relaxed),
+            ),
+            (
+                "identity_refused",
+                "Those that nobody looked for, because too many waited",
+                self.identity.refused.load(Relaxed),
+            ),
+            (
+                "identity_hung",
+                "Those whose file system did not answer in time",
+                self.identity.hung.load(Relaxed),
+            ),
+            (
+                "identity_names_dropped",
+                "Names that were not kept, because all together took too much memory",
+                self.identity.too_many.load(Relaxed),
+            ),
+            (
                 "pipeline_busy_nanoseconds",
                 "Time spent on decoding, enriching and matching",
                 stats.busy_ns.get(),
@@ -249,6 +277,16 @@ impl LiveSource for Live {
                 table: "containers",
                 entries: self.stats.workloads.get(),
                 entries_max: self.tables_max.1,
+            },
+            TableFill {
+                table: "users",
+                entries: self.stats.users.get(),
+                entries_max: 2 * self.tables_max.1,
+            },
+            TableFill {
+                table: "identity_threads_left_behind",
+                entries: self.identity.left_behind.load(Relaxed),
+                entries_max: LEFT_BEHIND_MAX,
             },
             TableFill {
                 table: "cgroups",

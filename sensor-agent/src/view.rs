@@ -31,6 +31,7 @@ use sensor_rules::{
     event::Value,
     field::{EventType, Field, FieldArg, FieldRef},
 };
+use smallvec::SmallVec;
 
 use crate::{
     clock::Clock,
@@ -39,6 +40,7 @@ use crate::{
         self, State,
         cgroup::Cgroup,
         container::Container,
+        lookup::Need,
         process::{Image, Process},
         workload::{ContainerFacts, Progress},
     },
@@ -159,14 +161,6 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The same, to be kept.
-    pub(crate) fn home(&self) -> Option<Arc<Container>> {
-        match self.process {
-            Some(process) => process.home.container.clone(),
-            None => self.cgroup.as_ref()?.container.clone(),
-        }
-    }
-
     /// What runtimes have told of the container.
     #[must_use]
     pub fn facts(&self) -> Option<&ContainerFacts> {
@@ -177,9 +171,28 @@ impl<'a> View<'a> {
     }
 
     /// Whether facts of the container are still looked for.
+    pub(crate) fn are_facts_pending(&self) -> bool {
+        self.facts().is_some_and(|facts| facts.progress != Progress::Done)
+    }
+
+    /// Whether something is still looked for: facts of the container, names of its users.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        self.facts().is_some_and(|facts| facts.progress != Progress::Done)
+        self.are_facts_pending() || self.are_names_pending() || self.are_ids_pending()
+    }
+
+    /// All that the event needs from others, whether it is there or not.
+    #[must_use]
+    pub fn needs(&self) -> SmallVec<[Need; 3]> {
+        let mut needs = SmallVec::new();
+        if let Some(container) = self.container() {
+            needs.push(Need::Facts(container.id.clone()));
+            needs.push(Need::Names(container.id.clone()));
+        }
+        if let Some(process) = self.process {
+            needs.push(Need::Ids(process.identity.user_ns));
+        }
+        needs
     }
 
     /// The container's runtime: as it says itself, or as the cgroup tells.
@@ -256,8 +269,9 @@ impl sensor_rules::event::Event for View<'_> {
                 let is_doubtful = |facts: &ContainerFacts| {
                     !facts.is_verified || facts.missing.is_some() && container::is_told_by_sockets(field)
                 };
-                self.is_pending() || self.facts().is_some_and(is_doubtful)
+                self.are_facts_pending() || self.facts().is_some_and(is_doubtful)
             }
+            field if user::is_inside(field) => self.is_name_unsure(field),
             Field::FdName | Field::FdDirectory | Field::FdFilename | Field::FsPathName => self
                 .event
                 .has(flags::PATH_TRUNCATED | flags::FILE_RACED | flags::ADDRESS_FROM_CALLER),

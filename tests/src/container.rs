@@ -6,6 +6,7 @@
 use std::{
     ffi::OsStr,
     fs::{self, File},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::Duration,
@@ -33,6 +34,7 @@ pub struct Builder {
     files: Vec<(PathBuf, Vec<u8>, u32)>,
     capabilities: Vec<String>,
     overlay: bool,
+    user_namespace: Option<u32>,
 }
 
 /// A running container.
@@ -105,12 +107,23 @@ impl Builder {
         self
     }
 
+    /// Gives the container a user namespace, in which id 0 is this one of the host, and so on for 65,536 ids.
+    #[must_use]
+    pub fn user_namespace(mut self, first_id: u32) -> Self {
+        self.user_namespace = Some(first_id);
+        self
+    }
+
     /// Starts the container and returns when its first process runs.
     pub fn run<S: AsRef<OsStr>>(self, command: &[S]) -> anyhow::Result<Container> {
         if let Some(missing) = missing() {
             bail!(missing);
         }
-        let folder = tempfile::Builder::new().prefix("sensor-container-").tempdir()?;
+        // Whoever is root in a user namespace has to get in.
+        let folder = tempfile::Builder::new()
+            .prefix("sensor-container-")
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()?;
         let id = new_id()?;
         let cgroup = self.cgroup.replace(ID, &id);
         ensure!(
@@ -165,6 +178,7 @@ impl Container {
             files: Vec::new(),
             capabilities: Vec::new(),
             overlay: false,
+            user_namespace: None,
         }
     }
 
@@ -202,6 +216,15 @@ impl Container {
     pub fn exec_command<S: AsRef<OsStr>>(&self, command: &[S]) -> Command {
         let mut runc = runc(self.folder.path());
         runc.arg("exec").arg(&self.id).args(command).stdin(Stdio::null());
+        runc
+    }
+
+    /// The same as a user, `uid:gid`.
+    #[must_use]
+    pub fn exec_command_as<S: AsRef<OsStr>>(&self, user: &str, command: &[S]) -> Command {
+        let mut runc = runc(self.folder.path());
+        runc.args(["exec", "--user", user]).arg(&self.id);
+        runc.args(command).stdin(Stdio::null());
         runc
     }
 

@@ -1,18 +1,19 @@
-//! Records that wait for facts of their container, for a bounded time and in bounded memory.
+//! Records that wait for facts of their container and its users, for a bounded time and in bounded memory.
 //!
 //! A record is held before it is matched, so that rules see the facts. When the time is over it is matched without
 //! them; what then matched is told again, with the same id, once they are there.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 use sensor_common::kind::Ring;
 use sensor_rules::engine::RuleId;
+use smallvec::SmallVec;
 
-use crate::state::{
-    container::Container,
-    workload::{Progress, Workloads},
-};
+use crate::state::{State, lookup::Need, workload::Progress};
+
+/// What one record may have to wait for.
+pub(super) type Needs = SmallVec<[Need; 3]>;
 
 /// Bytes of records that are held.
 const HELD_BYTES_MAX: usize = 4 << 20;
@@ -23,7 +24,7 @@ const TOLD_MAX: usize = 256;
 /// A record, as it came.
 #[derive(Debug)]
 pub(super) struct Record {
-    pub(super) container: Arc<Container>,
+    pub(super) needs: Needs,
     pub(super) ring: Ring,
     pub(super) bytes: Box<[u8]>,
     pub(super) number: u64,
@@ -42,8 +43,8 @@ pub(super) struct Hold {
     wait_ns: u64,
     held: VecDeque<Record>,
     held_bytes: usize,
-    /// Until when records of a container are held.
-    deadlines: HashMap<Box<str>, u64, foldhash::fast::RandomState>,
+    /// Until when records are held that need something.
+    deadlines: HashMap<Need, u64, foldhash::fast::RandomState>,
     told: Vec<Told>,
     /// Records that had to be matched without facts: the time was over, or there was no room.
     pub(super) unready: u64,
@@ -70,19 +71,23 @@ impl Hold {
         self.not_completed += detections as u64;
     }
 
-    /// Facts of a container have been asked for.
-    pub(super) fn asked(&mut self, id: &str, now_ns: u64) {
-        self.deadlines
-            .insert(id.into(), now_ns.saturating_add(self.wait_ns));
+    /// Something has been asked for.
+    pub(super) fn asked(&mut self, need: Need, now_ns: u64) {
+        self.deadlines.insert(need, now_ns.saturating_add(self.wait_ns));
     }
 
-    /// Whether a record of a container is to be held now.
-    pub(super) fn wants(&self, container: &Container, len: usize, now_ns: u64) -> bool {
-        self.held_bytes + len <= HELD_BYTES_MAX
-            && self
-                .deadlines
-                .get(&container.id)
+    /// Whether a record with these needs is to be held now.
+    pub(super) fn wants(&self, needs: &Needs, len: usize, now_ns: u64) -> bool {
+        self.held_bytes + len <= HELD_BYTES_MAX && self.is_waiting(needs, now_ns)
+    }
+
+    fn is_waiting(&self, needs: &Needs, now_ns: u64) -> bool {
+        let is_open = |need| {
+            self.deadlines
+                .get(need)
                 .is_some_and(|deadline_ns| now_ns < *deadline_ns)
+        };
+        needs.iter().any(is_open)
     }
 
     pub(super) fn push(&mut self, record: Record) {
@@ -100,23 +105,19 @@ impl Hold {
         !self.held.is_empty()
     }
 
-    /// The records whose container's facts have come, or whose time is over.
-    pub(super) fn release(&mut self, workloads: &Workloads, now_ns: u64) -> Vec<Record> {
-        let is_due = |id: &str| {
-            workloads
-                .container(id)
-                .is_none_or(|facts| facts.progress != Progress::Asked)
-        };
-        self.deadlines.retain(|id, _| !is_due(id));
+    /// The records whose needs are met, or whose time is over.
+    pub(super) fn release(&mut self, state: &State, now_ns: u64) -> Vec<Record> {
+        self.deadlines
+            .retain(|need, _| state.progress(need) == Progress::Asked);
         let (mut due, mut waiting) = (Vec::new(), VecDeque::new());
-        for record in self.held.drain(..) {
-            match self.deadlines.get(&record.container.id) {
-                Some(deadline_ns) if now_ns < *deadline_ns => waiting.push_back(record),
-                late => {
-                    self.unready += u64::from(late.is_some());
-                    self.held_bytes -= record.bytes.len();
-                    due.push(record);
-                }
+        for record in std::mem::take(&mut self.held) {
+            if self.is_waiting(&record.needs, now_ns) {
+                waiting.push_back(record);
+            } else {
+                let is_late = record.needs.iter().any(|need| self.deadlines.contains_key(need));
+                self.unready += u64::from(is_late);
+                self.held_bytes -= record.bytes.len();
+                due.push(record);
             }
         }
         self.held = waiting;
@@ -133,12 +134,9 @@ impl Hold {
     }
 
     /// The records whose detections can be completed now.
-    pub(super) fn completed(&mut self, workloads: &Workloads) -> Vec<Told> {
-        let has_come = |told: &mut Told| {
-            workloads
-                .container(&told.record.container.id)
-                .is_none_or(|facts| facts.progress == Progress::Done)
-        };
+    pub(super) fn completed(&mut self, state: &State) -> Vec<Told> {
+        let is_done = |need: &Need| state.progress(need) == Progress::Done;
+        let has_come = |told: &mut Told| told.record.needs.iter().all(is_done);
         self.told.extract_if(.., has_come).collect()
     }
 }

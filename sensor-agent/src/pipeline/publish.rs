@@ -99,9 +99,9 @@ impl Pipeline {
             }
             self.outlet.publish(&Item::Detection(detection));
         }
-        if is_pending && let Some(container) = view.home() {
+        if is_pending {
             let record = Record {
-                container,
+                needs: view.needs(),
                 ring,
                 bytes: bytes.into(),
                 number,

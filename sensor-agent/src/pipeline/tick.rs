@@ -39,6 +39,9 @@ impl Pipeline {
         counts.records_unready.set(self.hold.unready);
         counts.detections_not_completed.set(self.hold.not_completed);
         counts.workloads.set(state.workloads.len().0 as u64);
+        counts
+            .users
+            .set((state.inside.names.len() + state.inside.namespaces.len()) as u64);
         let cgroups: Vec<_> = state.cgroups.iter().map(Arc::downgrade).collect();
         counts.cgroups.set(cgroups.len() as u64);
         counts.cgroups_evicted.set(state.cgroups.evicted);

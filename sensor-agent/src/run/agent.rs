@@ -24,6 +24,7 @@ use crate::{
     config::{Config, Profile},
     detection,
     hub::{Hub, HubLimits},
+    identity::worker::Identity,
     kernel::{
         attach::{Probes, Readers},
         counters::Counters,
@@ -287,6 +288,7 @@ impl Watched {
             .map_err(anyhow::Error::from)?;
         let runtimes = sockets.health();
         let worker = Worker::start(facts.clone(), sockets).map_err(anyhow::Error::from)?;
+        let identity = Identity::start(facts.clone()).map_err(anyhow::Error::from)?;
         let kubernetes = kubernetes::start(
             &config.kubernetes,
             &context.hostname,
@@ -310,6 +312,7 @@ impl Watched {
         let live = Arc::new(Live {
             stats: Arc::clone(&stats),
             counters: Arc::clone(&counters),
+            identity: identity.counts(),
             hooks: ArcSwap::from_pointee(probes.hooks()),
             kubernetes: kubernetes
                 .as_ref()
@@ -343,6 +346,7 @@ impl Watched {
         let sources = Sources {
             facts: told,
             worker,
+            identity,
             counters: Arc::clone(&counters),
             stats: Arc::clone(&stats),
         };

@@ -10,6 +10,7 @@ use sensor_common::kind::Ring;
 
 use crate::{
     clock::{self, Clock},
+    identity::worker::Identity,
     kernel::counters::Counters,
     pipeline::{Pipeline, Tick},
     recording::{item::Input, tap::Tap},
@@ -33,6 +34,8 @@ pub(super) struct Sources {
     pub(super) facts: FactReceiver,
     /// Who looks for facts of containers.
     pub(super) worker: Worker,
+    /// Who looks up names of users in containers.
+    pub(super) identity: Identity,
     /// What the kernel counts.
     pub(super) counters: Arc<Counters>,
     /// Where the agent's own counts go.
@@ -160,6 +163,13 @@ impl Feed {
             let container = Arc::clone(&wanted.container);
             if !self.sources.worker.ask(wanted) {
                 self.fact(Fact::Unanswered(container.id.clone()));
+            }
+        }
+        let lookups: smallvec::SmallVec<[_; 2]> = self.pipeline.take_lookups().collect();
+        for lookup in lookups {
+            let unanswered = lookup.unanswered();
+            if !self.sources.identity.ask(lookup) {
+                self.fact(unanswered);
             }
         }
     }

@@ -115,8 +115,11 @@ impl State {
     /// Has a container's facts looked for, unless they are known.
     fn want(&mut self, container: &Arc<Container>, is_first: bool, key: ProcessKey, parent: ProcessKey) {
         let is_new = self.workloads.want(&container.id);
-        if is_first && !is_new {
-            self.workloads.ask_again(&container.id);
+        if is_first {
+            if !is_new {
+                self.workloads.ask_again(&container.id);
+            }
+            self.inside.names.forget(&*container.id);
         }
         if is_new || is_first {
             self.wanted.push(Wanted {
@@ -193,6 +196,7 @@ impl State {
             let mut home = self.settle_child(key, &identity, &cgroup);
             // A process of the host that became a container's between two looks at /proc came as its first.
             home.entry = None;
+            self.look_up_users(key, &identity, &home);
             self.processes.set_home(key, home);
         }
     }
@@ -201,7 +205,9 @@ impl State {
     pub(super) fn forget_unused(&mut self) {
         let mut containers: HashSet<Box<str>, foldhash::fast::RandomState> = HashSet::default();
         let mut cgroups: HashSet<u64, foldhash::fast::RandomState> = HashSet::default();
+        let mut user_namespaces: HashSet<u32, foldhash::fast::RandomState> = HashSet::default();
         for process in self.processes.iter() {
+            user_namespaces.insert(process.identity.user_ns);
             let named = process
                 .cgroup
                 .as_ref()
@@ -221,6 +227,10 @@ impl State {
         self.cgroups.retain(|id| cgroups.contains(&id));
         self.residences.retain(|id| containers.contains(id));
         self.workloads.retain(|id| containers.contains(id));
+        self.inside.names.retain(|id| containers.contains(id));
+        self.inside
+            .namespaces
+            .retain(|number| user_namespaces.contains(number));
     }
 }
 

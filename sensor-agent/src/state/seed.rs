@@ -146,6 +146,8 @@ impl State {
     /// Adds the processes that were there before; nothing else has been taken in yet. Returns how many there are.
     pub fn plant(&mut self, seed: Seed) -> usize {
         self.residences.set_host_mount_ns(seed.host_mount_ns);
+        let first = seed.processes.iter().find(|process| process.key.tgid == 1);
+        self.inside.host_user_ns = first.map_or(0, |first| first.identity.user_ns);
         let count = seed.processes.len();
         for seeded in seed.processes {
             let cgroup = if seeded.cgroup_id == 0 {

@@ -3,6 +3,9 @@
 //! The files are read when the agent starts and again when they change; an event never waits for it. What they say
 //! comes to the state as a fact, like everything that no record tells.
 
+pub mod accounts;
+pub mod ids;
+
 use std::{
     path::{Path, PathBuf},
     time::SystemTime,

@@ -13,7 +13,10 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use super::users::Users;
+use super::{
+    inside::InnerNames,
+    users::{Users, ids::Ids},
+};
 use crate::recording::forms;
 
 /// Mounts of one container that are kept.
@@ -238,6 +241,10 @@ pub enum Fact {
     Unanswered(Box<str>),
     /// The host's users and groups, all of them.
     HostUsers(#[serde(with = "forms::shared")] Arc<Users>),
+    /// Users and groups of a container, whole; `None` when they could not be read.
+    Names(Box<str>, Option<InnerNames>),
+    /// What ids mean in a user namespace; `None` when it could not be told.
+    Ids(u32, Option<Ids>),
 }
 
 /// All facts.
@@ -304,7 +311,7 @@ impl Workloads {
             }
             Fact::Unanswered(id) => self.give_up(&id),
             // The state's own.
-            Fact::HostUsers(_) => {}
+            Fact::HostUsers(_) | Fact::Names(..) | Fact::Ids(..) => {}
         }
     }
 

@@ -7,7 +7,10 @@ use sensor_rules::field::Field;
 /// Whether some event of this agent has a value for the field.
 #[must_use]
 pub const fn is_filled(field: Field) -> bool {
-    is_of_what_happened(field) || is_of_who_did_it(field) || super::pod::is_of_pod(field)
+    is_of_what_happened(field)
+        || is_of_who_did_it(field)
+        || super::container::is_of_container(field)
+        || super::pod::is_of_pod(field)
 }
 
 /// The event itself, and the file or connection that it is about.
@@ -108,7 +111,7 @@ const fn is_of_what_happened(field: Field) -> bool {
     )
 }
 
-/// The process, its user and its container.
+/// The process and its user.
 const fn is_of_who_did_it(field: Field) -> bool {
     matches!(
         field,
@@ -173,36 +176,8 @@ const fn is_of_who_did_it(field: Field) -> bool {
             | Field::UserLoginname
             | Field::GroupGid
             | Field::GroupName
-            | Field::ContainerId
-            | Field::ContainerFullId
-            | Field::ContainerName
-            | Field::ContainerType
-            | Field::ContainerImage
-            | Field::ContainerImageId
-            | Field::ContainerImageRepository
-            | Field::ContainerImageTag
-            | Field::ContainerImageDigest
-            | Field::ContainerPrivileged
-            | Field::ContainerMounts
-            | Field::ContainerMount
-            | Field::ContainerMountSource
-            | Field::ContainerMountDest
-            | Field::ContainerMountMode
-            | Field::ContainerMountRdwr
-            | Field::ContainerMountPropagation
-            | Field::ContainerStartTs
-            | Field::ContainerDuration
-            | Field::ContainerIp
-            | Field::ContainerHostPid
-            | Field::ContainerHostNetwork
-            | Field::ContainerHostIpc
-            | Field::ContainerLabel
-            | Field::ContainerLabels
-            | Field::ContainerUnverified
-            | Field::ContainerOuterId
-            | Field::CgroupMoved
-            | Field::ProcIsContainerExec
-            | Field::MetaPending
+            | Field::UserVuid
+            | Field::GroupVgid
             | Field::ProcKey
             | Field::ProcArgsTruncated
             | Field::ProcLineageIncomplete
@@ -220,8 +195,10 @@ pub const fn limit(field: Field) -> Option<&'static str> {
             "of Docker's and Podman's containers; of CRI's where its socket answers"
         }
         Field::EvtTime | Field::EvtTimeS | Field::EvtDatetime | Field::EvtDatetimeS => "in UTC",
-        Field::UserName | Field::GroupName | Field::UserLoginname => "in a container only root has a name",
-        Field::UserHomedir | Field::UserShell => "only on the host",
+        Field::UserName | Field::GroupName | Field::UserHomedir | Field::UserShell => {
+            "by the files of the container's own root; a container that ended at once has only root"
+        }
+        Field::UserLoginname => "by the host's files",
         Field::ProcCwd => "as it was when the program started",
         _ => return None,
     })

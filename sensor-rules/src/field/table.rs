@@ -350,6 +350,8 @@ super::fields! {
     ProcExePackage "proc.exe.package" Text [Own] None "package that the program file belongs to, by the database of dpkg, rpm or apk";
     ProcIsExeFromImage "proc.is_exe_from_image" Bool [Own] None "the container's image brought the program file, and nobody has changed it since";
     ProcIsContainerExec "proc.is_container_exec" Bool [Own] None "the process, or an ancestor, was put into a running container from outside: docker exec, kubectl exec, nsenter";
+    UserVuid "user.vuid" Uint32 [Own] None "effective user id as the process itself sees it, in its own user namespace";
+    GroupVgid "group.vgid" Uint32 [Own] None "effective group id as the process itself sees it, in its own user namespace";
     ContainerUnverified "container.unverified" Bool [Own] None "only the cgroup's name says so: no runtime knows of the container";
     ContainerOuterId "container.outer.id" Text [Own] None "id of the container around the container, as container.id shows ids; no value without one";
     CgroupMoved "cgroup.moved" Bool [Own] None "the process is in a cgroup of another container than its own, or of none";

@@ -139,7 +139,14 @@ fn config<S: AsRef<OsStr>>(
     }
     let mut capabilities: Vec<&str> = CAPABILITIES.to_vec();
     capabilities.extend(builder.capabilities.iter().map(String::as_str));
-    let namespaces = ["mount", "pid", "network", "ipc", "uts"].map(|kind| json!({ "type": kind }));
+    let mut namespaces = ["mount", "pid", "network", "ipc", "uts"]
+        .map(|kind| json!({ "type": kind }))
+        .to_vec();
+    let mut mappings = Vec::new();
+    if let Some(first_id) = builder.user_namespace {
+        namespaces.push(json!({ "type": "user" }));
+        mappings.push(json!({ "containerID": 0, "hostID": first_id, "size": 65536 }));
+    }
     Ok(json!({
         "ociVersion": "1.0.2",
         "hostname": &id[..12],
@@ -158,6 +165,8 @@ fn config<S: AsRef<OsStr>>(
         "linux": {
             "cgroupsPath": cgroup,
             "namespaces": namespaces,
+            "uidMappings": mappings,
+            "gidMappings": mappings,
             "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list"],
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
         },

@@ -19,7 +19,8 @@ const RULES: &str = r"
     %container.image %container.image.repository %container.image.tag %container.image.id %container.privileged
     %container.host_network %container.host_pid %container.label[team] %container.mount.dest[/srv*] %container.unverified
     %container.start_ts %container.outer.id %cgroup.moved %k8s.pod.name %k8s.ns.name %k8s.pod.uid %k8s.pod.sandbox_id
-    %k8s.pod.label[app] %meta.pending %evt.incomplete %user.uid %thread.cgroups
+    %k8s.pod.label[app] %meta.pending %evt.incomplete %user.uid %user.vuid %user.name
+    %user.homedir %user.shell %group.gid %group.vgid %group.name %thread.cgroups
   priority: NOTICE
 ";
 

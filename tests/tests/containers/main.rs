@@ -12,3 +12,4 @@ mod engines;
 mod evasion;
 mod pods;
 mod sockets;
+mod users;

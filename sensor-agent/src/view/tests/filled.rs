@@ -8,6 +8,9 @@ use crate::{event::Fork, state::users::UserFiles};
 /// A host process that is its own session's and group's leader.
 const HOST: u32 = 40;
 
+/// Its user namespace.
+const HOST_USER_NS: u32 = 7;
+
 /// One event of every kind, and of every kind of file and connection, in a container and on the host.
 fn samples() -> Vec<Event<'static>> {
     let exec = record::Exec {
@@ -101,6 +104,7 @@ fn host_state() -> (State, tempfile::TempDir) {
     std::fs::write(root.path().join("etc/group"), "root:x:0:\n").unwrap();
     let mut state = state();
     state.users = UserFiles::below(root.path()).changed().unwrap();
+    state.inside.host_user_ns = HOST_USER_NS;
     let mut header = header(HOST, u64::from(HOST));
     header.cgroup_id = u64::from(HOST);
     let identity = Identity {
@@ -109,6 +113,7 @@ fn host_state() -> (State, tempfile::TempDir) {
         parent_start_time_ns: 1,
         sid: HOST,
         pgid: HOST,
+        user_ns: HOST_USER_NS,
         ..Identity::default()
     };
     let mut fixed = record::Exec {

@@ -9,7 +9,7 @@ const UID: &str = "3a41d0c5-3f8b-4c3c-9f39-6f8e4a1b2c3d";
 
 /// What a runtime knows of the pod of the container that sample events happen in.
 pub(super) fn tell_runtime(state: &mut State) {
-    state.workloads.take(Fact::Container(Arc::new(ContainerFacts {
+    state.take(Fact::Container(Arc::new(ContainerFacts {
         id: ID.into(),
         pod: Some(PodRef {
             name: Some("by-runtime".into()),
@@ -50,7 +50,7 @@ pub(super) fn tell_api(state: &mut State) {
         name: name.into(),
         uid: format!("uid-of-{name}").into(),
     };
-    state.workloads.take(Fact::Pod(Arc::new(PodFacts {
+    state.take(Fact::Pod(Arc::new(PodFacts {
         uid: UID.into(),
         name: "web-5d9c-x7".into(),
         namespace: "shop".into(),
@@ -109,6 +109,6 @@ fn the_runtime_names_a_pod_until_the_api_does() {
             (Field::K8sNodeName, None, "node-a"),
         ],
     );
-    state.workloads.take(Fact::PodGone(UID.into()));
+    state.take(Fact::PodGone(UID.into()));
     shows(&state, &[(Field::K8sPodName, None, "by-runtime")]);
 }
