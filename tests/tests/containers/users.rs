@@ -10,7 +10,7 @@ use sensor_tests::{
     wait::{self, DEADLINE},
 };
 
-use crate::agent::{Agent, agent, find};
+use crate::agent::{agent, find};
 
 /// An id that this machine has no user of.
 const UID: u32 = 54321;
