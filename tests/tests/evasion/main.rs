@@ -8,6 +8,7 @@
 )]
 
 mod agent;
+mod containers;
 mod names;
 mod network;
 mod powers;

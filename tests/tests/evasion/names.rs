@@ -298,11 +298,11 @@ fn p22_a_device_of_ones_own() {
         -2 => "ENOENT",
         _ => "SUCCESS",
     };
-    let (made, opened) = printed.split_once(' ').unwrap();
-    assert_eq!(found.text("evt.res"), told(made.parse().unwrap()));
+    let (first, then) = printed.split_once(' ').unwrap();
+    assert_eq!(found.text("evt.res"), told(first.parse().unwrap()));
     let found = watch.of("opened by a helper", pid, |_| true);
     assert_eq!(found.text("fd.name"), in_place("e2e-disk")(&vault));
-    assert_eq!(found.text("evt.res"), told(opened.parse().unwrap()));
+    assert_eq!(found.text("evt.res"), told(then.parse().unwrap()));
 }
 
 /// P05, C04: what is mounted where, by the old call and the new ones.

@@ -44,7 +44,7 @@ fn all(
         };
         match watch.next(patience) {
             Some(Item::Detection(found)) if found.rule == rule && pid_of(&found) == pid && fits(&found) => {
-                count += 1
+                count += 1;
             }
             Some(Item::Gap(gap)) => panic!("events were lost: {gap:?}"),
             Some(_) => {}
