@@ -210,9 +210,9 @@ impl Assembler {
         let mut places = Vec::with_capacity(self.code.len() + 1);
         let mut kept = vec![false; self.code.len()];
         let mut count = 0;
-        for at in 0..self.code.len() {
+        for (at, target) in targets.iter().enumerate() {
             places.push(count);
-            let follows = targets[at].is_some_and(|to| to > at && !reached[at + 1..to].contains(&true));
+            let follows = target.is_some_and(|to| to > at && !reached[at + 1..to].contains(&true));
             kept[at] = reached[at] && !(opcode(self.code[at]) == JUMP && follows);
             count += usize::from(kept[at]);
         }

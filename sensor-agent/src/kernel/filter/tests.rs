@@ -39,8 +39,8 @@ fn rules(conditions: &[String]) -> RuleSet {
     }
     let mut loader = Loader::new(LoadOptions::default());
     loader.add_file("random.yaml", text.as_bytes());
-    let loaded = loader.finish();
-    loaded
+    loader
+        .finish()
         .rule_set
         .unwrap_or_else(|| panic!("the rules load: {text}"))
 }

@@ -205,7 +205,7 @@ fn write(kind: Kind, made: &Made) -> Vec<u8> {
         Shape::Plain => put!(PlainCall: result = result, call = call, args = args; text = 0, text2 = 1),
         _ => put!(SocketCall:
             result = result, call = call, args = args,
-            fd = (made.result as i32).to_ne_bytes(),
+            fd = i32::try_from(made.result).unwrap().to_ne_bytes(),
             family = made.families[0].to_ne_bytes(),
             address_family = made.families[1].to_ne_bytes(),
             protocol = made.protocol.to_ne_bytes(),

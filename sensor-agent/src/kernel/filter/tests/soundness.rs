@@ -141,7 +141,7 @@ fn rules_for(kind: Kind, conditions: &[String]) -> RuleSet {
     let mut names: Vec<_> = Call::ALL
         .into_iter()
         .filter(|call| call.kind() == Some(kind))
-        .map(|call| call.event_type())
+        .map(Call::event_type)
         .collect();
     names.dedup();
     let types = names.join(", ");
