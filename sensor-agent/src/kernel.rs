@@ -11,6 +11,7 @@ pub mod enforce;
 pub mod fields;
 pub mod filter;
 mod heap;
+mod io_uring;
 pub mod load;
 pub mod ring;
 pub mod sockets;

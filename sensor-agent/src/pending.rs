@@ -7,9 +7,12 @@
 use std::{collections::VecDeque, mem::offset_of};
 
 use hashbrown::HashMap;
-use sensor_common::record::{Header, SocketCall, flags, outcome};
+use sensor_common::{
+    kind::Kind,
+    record::{Header, Open, PathCall, SocketCall, Span, flags, outcome},
+};
 
-use crate::event::{Body, Event, Outcome};
+use crate::event::{Body, DecodeError, Event, Outcome};
 
 /// How long an event waits for its end.
 pub const WAIT_NS: u64 = 200_000_000;
@@ -119,7 +122,8 @@ impl Pending {
         if fixed.local_family != 0 {
             waiting.own = Some((fixed.local_family, fixed.local_address, fixed.local_port));
         }
-        let by_call = fixed.fd >= 0;
+        // The exit of the call, or what stands for it.
+        let by_call = fixed.fd >= 0 || header.flags & flags::VIA_IO_URING != 0;
         if by_call {
             waiting.result = Some(fixed.result);
         } else if fixed.stage == outcome::DONE {
@@ -135,8 +139,13 @@ impl Pending {
         }
         let mut ready = self.waiting.remove(&key)?.over();
         ready.fd = fixed.fd;
-        ready.found = header.flags & (flags::DENIED | flags::KILLED);
+        ready.found = header.flags & (flags::DENIED | flags::KILLED | flags::VIA_IO_URING);
         Some(ready)
+    }
+
+    /// The record that waits for this end, which comes as a whole record of its own.
+    pub fn take(&mut self, key: u64) -> Option<Box<[u8]>> {
+        self.waiting.remove(&key).map(|waiting| waiting.record)
     }
 
     /// The next event whose time is over, if there is one.
@@ -182,7 +191,7 @@ impl Ready {
     ///
     /// # Errors
     /// None but those that the record had when it was taken in.
-    pub fn event(&self) -> Result<Event<'_>, crate::event::DecodeError> {
+    pub fn event(&self) -> Result<Event<'_>, DecodeError> {
         let mut event = Event::decode(&self.record)?;
         let header = &mut event.header;
         header.flags = header.flags & !flags::PENDING | self.found;
@@ -193,9 +202,11 @@ impl Ready {
             // A datagram socket's connect, or one that failed before a packet was sent.
             header.flags |= flags::RESULT_ASSUMED;
         }
+        let is_connect = event.kind() == Kind::Connect;
         if let Body::Socket(connect) = &mut event.body {
             let fixed = &mut connect.fixed;
-            fixed.result = match (self.result, self.begun || fixed.protocol != IPPROTO_UDP) {
+            let goes_on = is_connect && (self.begun || fixed.protocol != IPPROTO_UDP);
+            fixed.result = match (self.result, goes_on) {
                 (Some(result), _) => result,
                 (None, true) => IN_PROGRESS,
                 (None, false) => 0,
@@ -205,6 +216,8 @@ impl Ready {
                 fixed.local_address = address;
                 fixed.local_port = port;
             }
+        } else if let Body::Path(call) = &mut event.body {
+            call.fixed.result = self.result.unwrap_or(0);
         }
         Ok(event)
     }
@@ -215,13 +228,14 @@ impl Ready {
     ///
     /// # Errors
     /// As [`event`](Self::event).
-    pub fn into_record(self) -> Result<Box<[u8]>, crate::event::DecodeError> {
+    pub fn into_record(self) -> Result<Box<[u8]>, DecodeError> {
         let event = self.event()?;
         let told = event.header.flags;
-        let Body::Socket(socket) = event.body else {
-            return Ok(self.record);
+        let body = match event.body {
+            Body::Socket(socket) => Ok(socket.fixed),
+            Body::Path(call) => Err(Some(call.fixed.result)),
+            _ => Err(None),
         };
-        let fixed = socket.fixed;
         let mut record = self.record;
         let mut put = |at: usize, value: &[u8]| {
             if let Some(place) = record.get_mut(at..at + value.len()) {
@@ -230,6 +244,15 @@ impl Ready {
         };
         let begin = size_of::<Header>();
         put(offset_of!(Header, flags), &told.to_ne_bytes());
+        let fixed = match body {
+            Ok(fixed) => fixed,
+            Err(result) => {
+                if let Some(result) = result {
+                    put(begin + offset_of!(PathCall, result), &result.to_ne_bytes());
+                }
+                return Ok(record);
+            }
+        };
         put(
             begin + offset_of!(SocketCall, result),
             &fixed.result.to_ne_bytes(),
@@ -245,6 +268,40 @@ impl Ready {
         );
         Ok(record)
     }
+}
+
+/// A whole record of an open that is done, with the name that was given, which only the record of its beginning has; of
+/// a file that could not be found any more, with the path as far as it was known then.
+///
+/// # Errors
+/// When one of the two is not a record of an open.
+pub fn with_names(done: &[u8], begun: &[u8]) -> Result<Box<[u8]>, DecodeError> {
+    let (end, begin) = (Event::decode(done)?, Event::decode(begun)?);
+    let (Body::Open(end_body), Body::Open(begin_body)) = (&end.body, &begin.body) else {
+        return Err(DecodeError::Kind(begin.header.kind));
+    };
+    let mut record = done[..end.header.len as usize].to_vec();
+    let mut told = end.header.flags | begin.header.flags & (flags::GIVEN_TRUNCATED | flags::GIVEN_UNREADABLE);
+    let fixed = size_of::<Header>();
+    append(&mut record, fixed + offset_of!(Open, given), begin_body.given);
+    if end_body.path.is_empty() && end_body.fixed.result >= 0 {
+        append(&mut record, fixed + offset_of!(Open, path), begin_body.path);
+        told |= begin.header.flags & (flags::PATH_PARTLY_GIVEN | flags::PATH_TRUNCATED);
+    }
+    let len = u32::try_from(record.len()).unwrap_or(u32::MAX);
+    record[offset_of!(Header, flags)..][..4].copy_from_slice(&told.to_ne_bytes());
+    record[offset_of!(Header, len)..][..4].copy_from_slice(&len.to_ne_bytes());
+    Ok(record.into())
+}
+
+/// Appends a piece to a record, and writes where it is to `at`. One that no longer fits is left out.
+fn append(record: &mut Vec<u8>, at: usize, piece: &[u8]) {
+    let (Ok(offset), Ok(len)) = (u16::try_from(record.len()), u16::try_from(piece.len())) else {
+        return;
+    };
+    record.extend_from_slice(piece);
+    record[at + offset_of!(Span, offset)..][..2].copy_from_slice(&offset.to_ne_bytes());
+    record[at + offset_of!(Span, len)..][..2].copy_from_slice(&len.to_ne_bytes());
 }
 
 /// `include/uapi/linux/in.h`
@@ -357,6 +414,48 @@ mod tests {
         pending.hold(2, &connect(0, 17), 0);
         let ready = pending.expired(WAIT_NS).unwrap();
         assert_eq!(told(&ready), (0, -1, 0, flags::RESULT_ASSUMED));
+    }
+
+    /// A record of an open, with its path and its name.
+    fn open(with: u32, result: i64, path: &[u8], given: &[u8]) -> Vec<u8> {
+        let fixed = size_of::<Header>();
+        let mut bytes = vec![0; fixed + size_of::<Open>()];
+        append(&mut bytes, fixed + offset_of!(Open, path), path);
+        append(&mut bytes, fixed + offset_of!(Open, given), given);
+        let len = u32::try_from(bytes.len()).unwrap();
+        bytes[..4].copy_from_slice(&len.to_ne_bytes());
+        bytes[4..6].copy_from_slice(&[LAYOUT_VERSION, Kind::Open as u8]);
+        bytes[offset_of!(Header, flags)..][..4].copy_from_slice(&with.to_ne_bytes());
+        bytes[fixed + offset_of!(Open, result)..][..8].copy_from_slice(&result.to_ne_bytes());
+        bytes
+    }
+
+    #[test]
+    fn an_open_that_is_done_gets_the_name_of_its_beginning() {
+        let begun = open(
+            flags::PENDING | flags::PATH_PARTLY_GIVEN,
+            0,
+            b"/tmp/link",
+            b"link",
+        );
+        for (result, path, expected) in [
+            (5, &b"/etc/shadow"[..], &b"/etc/shadow"[..]),
+            (5, b"", b"/tmp/link"),
+            (-2, b"", b""),
+        ] {
+            let whole = with_names(&open(0, result, path, b""), &begun).unwrap();
+            let event = Event::decode(&whole).unwrap();
+            let Body::Open(open) = &event.body else {
+                panic!("no open")
+            };
+            assert_eq!((open.given, open.path), (&b"link"[..], expected));
+            assert_eq!(
+                event.has(flags::PATH_PARTLY_GIVEN),
+                path.is_empty() && result >= 0
+            );
+            assert!(!event.has(flags::PENDING));
+        }
+        assert!(with_names(&begun, &connect(0, 6)).is_err());
     }
 
     #[test]

@@ -28,7 +28,7 @@ use self::{
 };
 use crate::{
     event::{DecodeError, Event, Outcome},
-    pending::{Pending, Ready},
+    pending::{self, Pending, Ready},
     state::{State, home::Wanted, lookup::Lookup, seed::Seed},
     stats::Stats,
     view::{Context, View},
@@ -212,6 +212,16 @@ impl Pipeline {
         if event.has(flags::PENDING) {
             let ready = self.pending.hold(event.header.key, bytes, event.header.time_ns);
             return self.tell(ready);
+        }
+        // The end of an open that was told when it began.
+        if event.kind() == Kind::Open
+            && event.header.key != 0
+            && let Some(begun) = self.pending.take(event.header.key)
+        {
+            let whole = pending::with_names(bytes, &begun)?;
+            self.stats.delivered(Kind::Open);
+            self.deliver(ring, &whole, &Event::decode(&whole)?);
+            return Ok(());
         }
         self.deliver(ring, bytes, &event);
         Ok(())

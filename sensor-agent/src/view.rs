@@ -15,6 +15,7 @@ pub(crate) mod names;
 pub(crate) mod parameters;
 mod pod;
 mod process;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod user;

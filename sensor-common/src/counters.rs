@@ -83,3 +83,20 @@ pub struct FirstKey {
     /// A [`Kind`](crate::kind::Kind)'s number.
     pub kind: u32,
 }
+
+/// Key of the map of destinations that a process has sent datagrams to; its value says until when, in nanoseconds after
+/// boot, further ones are only counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct DestinationKey {
+    /// When the process began.
+    pub start_time_ns: u64,
+    /// IPv4 in the first four bytes, or IPv6.
+    pub address: [u8; 16],
+    /// Process id.
+    pub tgid: u32,
+    /// Host order.
+    pub port: u16,
+    /// `AF_*`
+    pub family: u16,
+}

@@ -91,4 +91,14 @@ pub mod sources {
     pub const CGROUP_CONNECT: u32 = 1 << 0;
     /// The exit of `connect` is followed: it tells how those ended.
     pub const EXIT_OF_CONNECT: u32 = 1 << 1;
+    /// `cgroup/post_bind4` and `post_bind6` are attached: they tell of internet sockets' addresses.
+    pub const CGROUP_BIND: u32 = 1 << 2;
+    /// The exit of `bind` is followed.
+    pub const EXIT_OF_BIND: u32 = 1 << 3;
+    /// TCP's changes of state tell of sockets that listen.
+    pub const STATE_LISTEN: u32 = 1 << 4;
+    /// The exit of `listen` is followed.
+    pub const EXIT_OF_LISTEN: u32 = 1 << 5;
+    /// TCP's changes of state tell how connects end.
+    pub const STATE_CONNECT: u32 = 1 << 6;
 }

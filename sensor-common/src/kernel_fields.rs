@@ -58,6 +58,8 @@ kernel_fields! {
     task_tgid: "task_struct"."tgid";
     /// Thread id.
     task_pid: "task_struct"."pid";
+    /// Where its kernel stack begins.
+    task_stack: "task_struct"."stack", without "which call sent a datagram";
     /// Thread group leader, whose start time is the process's.
     task_group_leader: "task_struct"."group_leader";
     /// `start_boottime` since 5.5, `real_start_time` before.
@@ -252,6 +254,81 @@ kernel_fields! {
     /// Cgroup id; a union until 5.4.
     kernfs_node_id: "kernfs_node"."id";
 
+    /// `include/linux/io_uring_types.h`: the operation.
+    req_opcode: "io_kiocb"."opcode", without "io_uring";
+    /// What it is done to.
+    req_file: "io_kiocb"."file", without "io_uring";
+    /// What came of it.
+    req_result: "io_kiocb"."cqe.res", without "io_uring";
+    /// The ring.
+    req_ring: "io_kiocb"."ctx", without "files in a ring's own table";
+    /// Its own files, by slot (6.13).
+    ring_files: "io_ring_ctx"."file_table.data.nodes", without "files in a ring's own table";
+    /// One of them, with bits beside the address.
+    ring_file: "io_rsrc_node"."file_ptr", without "files in a ring's own table";
+    /// `include/linux/fs.h`: a name as the kernel has copied it.
+    filename_name: "filename"."name", without "names given through io_uring";
+    /// `io_uring/openclose.c`
+    io_open_dfd: "io_open"."dfd", without "opens through io_uring";
+    /// Where the file goes: 0 for a descriptor.
+    io_open_slot: "io_open"."file_slot", without "opens through io_uring";
+    /// The name; in a structure of its own from 7.0 on.
+    io_open_filename: "io_open"."filename", without "opens through io_uring";
+    /// `O_*`
+    io_open_flags: "io_open"."how.flags", without "opens through io_uring";
+    /// Permissions of a new file.
+    io_open_mode: "io_open"."how.mode", without "opens through io_uring";
+    /// `io_uring/fs.c`
+    io_unlink_dfd: "io_unlink"."dfd", without "unlinkat through io_uring";
+    /// `AT_*`
+    io_unlink_flags: "io_unlink"."flags", without "unlinkat through io_uring";
+    /// The name.
+    io_unlink_filename: "io_unlink"."filename", without "unlinkat through io_uring";
+    /// The folder.
+    io_mkdir_dfd: "io_mkdir"."dfd", without "mkdirat through io_uring";
+    /// Permissions.
+    io_mkdir_mode: "io_mkdir"."mode", without "mkdirat through io_uring";
+    /// The name.
+    io_mkdir_filename: "io_mkdir"."filename", without "mkdirat through io_uring";
+    /// The folder of the old name.
+    io_rename_old_dfd: "io_rename"."old_dfd", without "renameat through io_uring";
+    /// The folder of the new one.
+    io_rename_new_dfd: "io_rename"."new_dfd", without "renameat through io_uring";
+    /// The old name.
+    io_rename_oldpath: "io_rename"."oldpath", without "renameat through io_uring";
+    /// The new one.
+    io_rename_newpath: "io_rename"."newpath", without "renameat through io_uring";
+    /// `RENAME_*`
+    io_rename_flags: "io_rename"."flags", without "renameat through io_uring";
+    /// The folder of the target's name; symbolic links use the same structure.
+    io_link_old_dfd: "io_link"."old_dfd", without "linkat through io_uring";
+    /// The folder of the link's.
+    io_link_new_dfd: "io_link"."new_dfd", without "linkat through io_uring";
+    /// The target.
+    io_link_oldpath: "io_link"."oldpath", without "linkat through io_uring";
+    /// The link.
+    io_link_newpath: "io_link"."newpath", without "linkat through io_uring";
+    /// `AT_*`
+    io_link_flags: "io_link"."flags", without "linkat through io_uring";
+    /// `io_uring/net.c`
+    io_socket_domain: "io_socket"."domain", without "socket through io_uring";
+    /// `SOCK_*`
+    io_socket_type: "io_socket"."type", without "socket through io_uring";
+    /// `IPPROTO_*`
+    io_socket_protocol: "io_socket"."protocol", without "socket through io_uring";
+    /// Where it goes: 0 for a descriptor.
+    io_socket_slot: "io_socket"."file_slot", without "socket through io_uring";
+    /// `SOCK_*` flags of the new socket.
+    io_accept_flags: "io_accept"."flags", without "accept through io_uring";
+    /// Where it goes: 0 for a descriptor.
+    io_accept_slot: "io_accept"."file_slot", without "accept through io_uring";
+    /// How many connections may wait (6.11).
+    io_listen_backlog: "io_listen"."backlog", without "listen through io_uring";
+    /// The caller's address.
+    io_connect_addr: "io_connect"."addr", without "connect of unix sockets through io_uring";
+    /// Its length.
+    io_connect_addr_len: "io_connect"."addr_len", without "connect of unix sockets through io_uring";
+
     /// `include/linux/net.h`
     socket_sk: "socket"."sk", without "connect";
     /// `SOCK_*`
@@ -284,6 +361,10 @@ kernel_fields! {
     sock_socket: "sock"."sk_socket", without "whether a connect waits";
     /// The cgroup it was made in; in a union of another shape before 5.14.
     sock_cgroup: "sock"."sk_cgrp_data.cgroup", without "sock.cgroup_differs";
+    /// Connections that wait to be accepted.
+    sock_ack_backlog: "sock"."sk_ack_backlog", without "the queue of accept";
+    /// How many may.
+    sock_max_ack_backlog: "sock"."sk_max_ack_backlog", without "the queue of accept";
     /// Its file.
     socket_file: "socket"."file", without "whether a connect waits";
     /// `IPPROTO_*`; a bit field until 5.5.

@@ -51,3 +51,11 @@ pub const FIRST_EVENTS_OF_PROCESS: u32 = 16;
 
 /// How many events beyond its rate a cgroup may send at once, as a part of a second's.
 pub const BUDGET_BURST_DIVISOR: u64 = 4;
+
+/// Destinations of datagrams that are remembered, each with its process; the longest unused are forgotten, and told
+/// again when they are next sent to.
+pub const DESTINATIONS_MAX: u32 = 8192;
+
+/// For how long after a datagram was told its process's further ones to the same destination are only counted, in
+/// nanoseconds.
+pub const DESTINATION_KNOWN_NS: u64 = 60_000_000_000;

@@ -23,10 +23,21 @@ pub enum Handler {
     Plain = 5,
     /// Descriptors that become standard input, output or error.
     Dup = 6,
+    /// Calls that make sockets, give them an address, take connections, set filters.
+    Socket = 7,
+    /// The 32-bit `socketcall`, which goes on to the handler of the call that it stands for.
+    SocketCall = 8,
 }
 
 /// Number of slots of the program array.
-pub const HANDLER_COUNT: u32 = 7;
+pub const HANDLER_COUNT: u32 = 9;
+
+/// Slots of the array of what `socketcall`'s first argument leads to; `SYS_SENDMMSG` is the last
+/// (`include/uapi/linux/net.h`).
+pub const SOCKET_CALLS_MAX: u32 = 21;
+
+/// Slots of the array of `io_uring`'s operations; those of 6.18 end at 62 (`include/uapi/linux/io_uring.h`).
+pub const IO_OPERATIONS_MAX: u32 = 128;
 
 /// Arguments of a call.
 pub const ARGUMENTS_MAX: usize = 6;
@@ -300,10 +311,55 @@ impl Call {
     /// The handler that collects it.
     #[must_use]
     pub const fn handler(self) -> Handler {
+        if matches!(self, Self::SocketCall) {
+            return Handler::SocketCall;
+        }
         match self.kind() {
             Some(kind) => handler_of(kind),
             None => Handler::None,
         }
+    }
+}
+
+impl Call {
+    /// What the 32-bit `socketcall` calls it (`SYS_*` of `include/uapi/linux/net.h`).
+    #[must_use]
+    pub const fn socketcall(self) -> Option<u32> {
+        Some(match self {
+            Self::Socket => 1,
+            Self::Bind => 2,
+            Self::Connect => 3,
+            Self::Listen => 4,
+            Self::Accept => 5,
+            Self::Sendto => 11,
+            Self::Setsockopt => 14,
+            Self::Sendmsg => 16,
+            Self::Accept4 => 18,
+            Self::Sendmmsg => 20,
+            _ => return None,
+        })
+    }
+}
+
+impl Call {
+    /// The operation of `io_uring` that does the same (`IORING_OP_*` of `include/uapi/linux/io_uring.h`).
+    #[must_use]
+    pub const fn io_operation(self) -> Option<u32> {
+        Some(match self {
+            Self::Accept4 => 13,
+            Self::Connect => 16,
+            Self::OpenAt => 18,
+            Self::OpenAt2 => 28,
+            Self::Renameat2 => 35,
+            Self::Unlinkat => 36,
+            Self::Mkdirat => 37,
+            Self::Symlinkat => 38,
+            Self::Linkat => 39,
+            Self::Socket => 45,
+            Self::Bind => 56,
+            Self::Listen => 57,
+            _ => return None,
+        })
     }
 }
 
@@ -319,6 +375,7 @@ pub const fn handler_of(kind: Kind) -> Handler {
         Shape::Socket => match kind {
             Kind::Connect => Handler::Connect,
             Kind::Dup => Handler::Dup,
+            Kind::Bind | Kind::Listen | Kind::Accept | Kind::Socket | Kind::Sockopt => Handler::Socket,
             _ => Handler::None,
         },
     }

@@ -72,6 +72,12 @@ pub(crate) fn wanted(task: Kernel, kind: Kind) -> bool {
     true
 }
 
+/// Counts an event that is left out on purpose.
+#[inline(always)]
+pub(crate) fn filtered(kind: Kind) {
+    count(kind, Count::Filtered);
+}
+
 /// Counts a record that is made for another's sake.
 #[inline(always)]
 pub(crate) fn seen(kind: Kind) {

@@ -123,7 +123,11 @@ pub(crate) fn begin<Fixed>(task: Kernel, kind: Kind) -> Option<Scratch> {
 #[inline(always)]
 pub(crate) fn give_up(scratch: Scratch, kind: Kind) {
     scratch.release();
-    lost(kernel::task::current().0, kind as u32, LossCause::ScratchBusy as u32);
+    lost(
+        kernel::task::current().0,
+        kind as u32,
+        LossCause::ScratchBusy as u32,
+    );
 }
 
 /// Fills in the header's facts about the current task.

@@ -21,7 +21,8 @@ use crate::{
     emit::add_one,
     kernel::{self, task},
     maps::{
-        DENY_CGROUPS, DENY_COUNTS, DENY_KEYS, DENY_LIMIT, DENY_MARKS, DENY_OPERATIONS, DENY_PROTECTED, DENY_TESTS,
+        DENY_CGROUPS, DENY_COUNTS, DENY_KEYS, DENY_LIMIT, DENY_MARKS, DENY_OPERATIONS, DENY_PROTECTED,
+        DENY_TESTS,
     },
     scratch::{Scratch, bounded_offset},
 };
@@ -143,7 +144,11 @@ fn first(subject: &Subject) -> u64 {
 
 #[inline(always)]
 fn matches(test: &DenyTest, subject: &Subject) -> bool {
-    let action = if test.kills == 0 { action::DENY } else { action::KILL };
+    let action = if test.kills == 0 {
+        action::DENY
+    } else {
+        action::KILL
+    };
     action & subject.actions != 0
         && test.operations & subject.operation != 0
         && subject.address_high & test.mask_high == test.address_high

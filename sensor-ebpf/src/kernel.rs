@@ -4,6 +4,7 @@ pub(crate) mod cgroup;
 mod direct;
 pub(crate) mod file;
 pub(crate) mod path;
+pub(crate) mod stack;
 pub(crate) mod task;
 
 use core::{ffi::c_void, mem::MaybeUninit, ptr};

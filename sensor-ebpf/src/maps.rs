@@ -5,15 +5,17 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
 };
 use sensor_common::{
-    counters::{FirstKey, KindCounters, LossKey},
+    counters::{DestinationKey, FirstKey, KindCounters, LossKey},
     enforce::{
-        DENY_CGROUPS_MAX, DENY_MARKS_MAX, DENY_PATHS_MAX, DENY_RULES_MAX, DENY_TESTS_MAX, DenyCounts, DenyTest,
-        LSM_SLOTS, PATH_KEY_BYTES,
+        DENY_CGROUPS_MAX, DENY_MARKS_MAX, DENY_PATHS_MAX, DENY_RULES_MAX, DENY_TESTS_MAX, DenyCounts,
+        DenyTest, LSM_SLOTS, PATH_KEY_BYTES,
     },
     filter::STAGE_SLOTS,
     kind::{KIND_COUNT, RING_COUNT},
-    limits::{BUDGET_CGROUPS_MAX, FIRST_EVENTS_MAX, LOSS_CGROUPS_MAX, SCRATCH_SLOTS, SYSCALLS_MAX},
-    syscall::{CALL_COUNT, HANDLER_COUNT, Places, Route},
+    limits::{
+        BUDGET_CGROUPS_MAX, DESTINATIONS_MAX, FIRST_EVENTS_MAX, LOSS_CGROUPS_MAX, SCRATCH_SLOTS, SYSCALLS_MAX,
+    },
+    syscall::{CALL_COUNT, HANDLER_COUNT, IO_OPERATIONS_MAX, Places, Route, SOCKET_CALLS_MAX},
 };
 
 use crate::{enforce::PathKey, probe::lsm::LsmSlot, scratch::Slot};
@@ -70,6 +72,19 @@ pub(crate) static SOURCES: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static ROUTES: Array<Route> = Array::with_max_entries(SYSCALLS_MAX, 0);
 
+/// What the first argument of the 32-bit `socketcall` leads to: a call's number, and its handler's in the next byte.
+#[map]
+pub(crate) static SOCKET_CALLS: Array<u32> = Array::with_max_entries(SOCKET_CALLS_MAX, 0);
+
+/// What each operation of `io_uring` stands for: a call's number, 0 for those that are not followed.
+#[map]
+pub(crate) static IO_CALLS: Array<u32> = Array::with_max_entries(IO_OPERATIONS_MAX, 0);
+
+/// Destinations that processes have sent datagrams to, and until when further ones are only counted.
+#[map]
+pub(crate) static DESTINATIONS: LruHashMap<DestinationKey, u64> =
+    LruHashMap::with_max_entries(DESTINATIONS_MAX, 0);
+
 /// What each call's arguments mean, by [`Call`](sensor_common::syscall::Call). The agent fills it in before load.
 #[map]
 pub(crate) static CALLS: Array<Places> = Array::with_max_entries(CALL_COUNT as u32, 0);
@@ -100,11 +115,13 @@ pub(crate) static DENY_OPERATIONS: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Paths of programs, and beginnings of such, that tests name; the value has a bit for each test.
 #[map]
-pub(crate) static DENY_PROGRAMS: LpmTrie<[u8; PATH_KEY_BYTES], u64> = LpmTrie::with_max_entries(DENY_PATHS_MAX, 0);
+pub(crate) static DENY_PROGRAMS: LpmTrie<[u8; PATH_KEY_BYTES], u64> =
+    LpmTrie::with_max_entries(DENY_PATHS_MAX, 0);
 
 /// The same of files.
 #[map]
-pub(crate) static DENY_FILES: LpmTrie<[u8; PATH_KEY_BYTES], u64> = LpmTrie::with_max_entries(DENY_PATHS_MAX, 0);
+pub(crate) static DENY_FILES: LpmTrie<[u8; PATH_KEY_BYTES], u64> =
+    LpmTrie::with_max_entries(DENY_PATHS_MAX, 0);
 
 /// Where a path is put to be looked up.
 #[map]

@@ -3,6 +3,7 @@
 pub(crate) mod arguments;
 pub(crate) mod cgroup;
 mod enforce;
+pub(crate) mod io_uring;
 pub(crate) mod lsm;
 pub(crate) mod sched;
 pub(crate) mod socket;

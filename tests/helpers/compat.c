@@ -38,7 +38,54 @@ static int connect_to(int port, int by_socketcall) {
     return call(102, 3, (int)words, 0, 0);
 }
 
-// e2e-compat open|openat|openat2|creat PATH, e2e-compat connect|socketcall PORT
+// What a server does, by the numbers of its own or by socketcall: bind, listen and, of a connection of its own, accept.
+static int serve(int port, int by_socketcall) {
+    struct sockaddr_in at = {2, (unsigned short)((port & 0xff) << 8 | port >> 8), 0x0100007f, {0}};
+    int made[3] = {2, 1, 0};
+    int fd = by_socketcall ? call(102, 1, (int)made, 0, 0) : call(359, 2, 1, 0, 0);
+    int bound[3] = {fd, (int)&at, sizeof at}, listening[2] = {fd, 4}, taken[4] = {fd, 0, 0, 0};
+    int done = by_socketcall ? call(102, 2, (int)bound, 0, 0) : call(361, fd, (int)&at, sizeof at, 0);
+    if (done < 0) return done;
+    done = by_socketcall ? call(102, 4, (int)listening, 0, 0) : call(363, fd, 4, 0, 0);
+    if (done < 0) return done;
+    done = connect_to(port, by_socketcall);
+    if (done < 0) return done;
+    done = by_socketcall ? call(102, 5, (int)taken, 0, 0) : call(364, fd, 0, 0, 0);
+    return done < 0 ? done : 0;
+}
+
+// A datagram to a port of 127.0.0.1.
+static int datagram(int port, int by_socketcall) {
+    struct sockaddr_in to = {2, (unsigned short)((port & 0xff) << 8 | port >> 8), 0x0100007f, {0}};
+    int fd = call(359, 2, 2, 0, 0);
+    int words[6] = {fd, (int)"x", 1, 0, (int)&to, sizeof to};
+    int done;
+    if (by_socketcall) {
+        done = call(102, 11, (int)words, 0, 0);
+    } else {
+        // sendto takes six arguments, and call passes four: sendmsg, then.
+        struct { void *base; int len; } piece = {"x", 1};
+        struct { void *name; int name_len; void *pieces; int count; void *control; int control_len, flags; } message = {
+            &to, sizeof to, &piece, 1, 0, 0, 0};
+        done = call(370, fd, (int)&message, 0, 0);
+    }
+    return done < 0 ? done : 0;
+}
+
+// A packet socket with a filter.
+static int tap(int by_socketcall) {
+    struct { unsigned short code; unsigned char yes, no; unsigned value; } pass = {6, 0, 0, 0xffff};
+    struct { unsigned short len; void *filter; } program = {1, &pass};
+    int made[3] = {17, 3, 0x0300};
+    int fd = by_socketcall ? call(102, 1, (int)made, 0, 0) : call(359, 17, 3, 0x0300, 0);
+    int words[5] = {fd, 1, 26, (int)&program, sizeof program};
+    if (fd < 0) return fd;
+    // setsockopt takes five arguments, and call passes four: by socketcall in both cases.
+    return call(102, 14, (int)words, 0, 0);
+}
+
+// e2e-compat open|openat|openat2|creat PATH, e2e-compat connect|socketcall PORT,
+// e2e-compat serve|serve-socketcall|datagram|datagram-socketcall PORT, e2e-compat tap|tap-socketcall x
 static int run(char **argv) {
     const char *name = argv[1];
     int what = (int)argv[2];
@@ -49,6 +96,12 @@ static int run(char **argv) {
     if (is(name, "creat")) return call(8, what, 0600, 0, 0);
     if (is(name, "connect")) return connect_to(number(argv[2]), 0);
     if (is(name, "socketcall")) return connect_to(number(argv[2]), 1);
+    if (is(name, "serve")) return serve(number(argv[2]), 0);
+    if (is(name, "serve-socketcall")) return serve(number(argv[2]), 1);
+    if (is(name, "datagram")) return datagram(number(argv[2]), 0);
+    if (is(name, "datagram-socketcall")) return datagram(number(argv[2]), 1);
+    if (is(name, "tap")) return tap(0);
+    if (is(name, "tap-socketcall")) return tap(1);
     return -22;
 }
 

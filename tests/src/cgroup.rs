@@ -30,6 +30,12 @@ impl Cgroup {
         Ok(std::fs::metadata(&self.folder)?.ino())
     }
 
+    /// The file that a process's id is written to, to move it in.
+    #[must_use]
+    pub fn procs(&self) -> PathBuf {
+        self.folder.join("cgroup.procs")
+    }
+
     /// Moves a process into it.
     pub fn admit(&self, pid: u32) -> io::Result<()> {
         std::fs::write(self.folder.join("cgroup.procs"), pid.to_string())

@@ -6,9 +6,8 @@ use aya::{
     programs::{BtfTracePoint, ProgramError, tp_btf::BtfTracePointLinkId},
 };
 use sensor_common::{
-    hook::Hook,
     kind::Kind,
-    syscall::{Call, Route},
+    syscall::{Call, Route, SOCKET_CALLS_MAX},
 };
 
 use sensor_rules::partial::Demand;
@@ -18,9 +17,10 @@ use super::{
     enforce::{self, Enforcement, Needs},
     fields::MissingField,
     filter::Installed,
+    io_uring::IoUring,
     load::{self, DISPATCHER, LIFECYCLE, LoadError, LoadOptions, Loaded, ProgramSpec, take_map},
     ring::{Asleep, Rings},
-    sockets::Sockets,
+    sockets::{Sockets, Wanted},
 };
 
 use crate::{
@@ -37,6 +37,12 @@ struct RouteValue(Route);
 
 // SAFETY: four bytes; every bit pattern is a value.
 unsafe impl aya::Pod for RouteValue {}
+
+/// Why a hook that could be attached is not.
+pub(super) const NOT_NEEDED: &str = "no loaded rule needs it";
+
+/// What internet sockets tell of themselves, in each profile.
+pub const BY_SOCKETS: [Kind; 4] = [Kind::Connect, Kind::Bind, Kind::Listen, Kind::Send];
 
 /// A hook and whether it is in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +61,10 @@ pub struct HookStatus {
 pub struct Probes {
     loaded: Loaded,
     routes: Array<MapData, RouteValue>,
+    socket_calls: Array<MapData, u32>,
     dispatcher: Option<BtfTracePointLinkId>,
     sockets: Sockets,
+    io_uring: IoUring,
     lifecycle_attached: bool,
     calls: Vec<Call>,
     /// What rules deny and kill for.
@@ -93,12 +101,16 @@ impl Probes {
             },
         };
         let routes = Array::try_from(take_map(ebpf, "ROUTES")?)?;
+        let socket_calls = Array::try_from(take_map(ebpf, "SOCKET_CALLS")?)?;
         let sockets = Sockets::new(ebpf, std::mem::take(&mut loaded.sockets))?;
+        let io_uring = IoUring::new(ebpf, loaded.io_uring.take())?;
         let probes = Self {
             loaded,
             routes,
+            socket_calls,
             dispatcher: None,
             sockets,
+            io_uring,
             lifecycle_attached: false,
             calls: Vec::new(),
             enforces: Needs::default(),
@@ -125,11 +137,23 @@ impl Probes {
     /// Reports these system calls and no others; with none, system calls cost nothing.
     fn set_calls(&mut self, calls: &[Call]) -> Result<(), LoadError> {
         let mut table = vec![Route::default(); sensor_common::limits::SYSCALLS_MAX as usize];
-        let calls: Vec<Call> = calls
+        let mut by_socketcall = [0; SOCKET_CALLS_MAX as usize];
+        let mut calls: Vec<Call> = calls
             .iter()
             .copied()
-            .filter(|call| load::is_collected(*call))
+            .filter(|call| load::is_collected(*call) && *call != Call::SocketCall)
             .collect();
+        for call in &calls {
+            if let Some(number) = call.socketcall() {
+                by_socketcall[number as usize] = *call as u32 | (call.handler() as u32) << 8;
+            }
+        }
+        if by_socketcall.iter().any(|entry| *entry != 0) {
+            calls.push(Call::SocketCall);
+        }
+        for (number, entry) in (0..).zip(by_socketcall) {
+            self.socket_calls.set(number, entry, 0)?;
+        }
         for call in &calls {
             let handler = call.handler() as u8;
             if let Some(number) = call.number_64() {
@@ -210,8 +234,8 @@ impl Probes {
         self.denies = denies;
     }
 
-    /// Reports these calls as far as the profile goes, and connects of internet sockets from the sockets themselves, as
-    /// far as this kernel lets: `false` when it does not.
+    /// Reports these calls as far as the profile goes, and what internet sockets do from the sockets themselves, as far
+    /// as this kernel lets: `false` when it does not.
     pub fn follow(&mut self, wanted: &[Call]) -> Result<bool, LoadError> {
         let is_connect = |call: &Call| call.kind() == Some(Kind::Connect);
         let followed: Vec<_> = match self.profile {
@@ -221,19 +245,23 @@ impl Probes {
             Profile::Lite => Vec::new(),
         };
         self.set_calls(&followed)?;
-        let exit_follows = followed.iter().any(is_connect);
-        if !exit_follows && !wanted.iter().any(is_connect) {
-            self.sockets.say(false)?;
-            return Ok(true);
-        }
-        self.sockets.attach(&mut self.loaded.ebpf, exit_follows)?;
-        Ok(self.sockets.tells_connects())
+        let through_rings = [wanted, &followed].concat();
+        self.io_uring.follow(&mut self.loaded.ebpf, &through_rings)?;
+        let kinds_of = |calls: &[Call]| calls.iter().filter_map(|call| call.kind()).collect::<Vec<_>>();
+        let wanted = Wanted {
+            kinds: [kinds_of(wanted), kinds_of(&followed)].concat(),
+            exits: kinds_of(&self.calls),
+        };
+        self.sockets.follow(&mut self.loaded.ebpf, &wanted)?;
+        let mut told = BY_SOCKETS.iter().filter(|kind| wanted.kinds.contains(kind));
+        Ok(told.all(|kind| self.sockets.tells(*kind)))
     }
 
     /// Stops reporting; what is in the rings stays there to be read.
     pub fn detach(&mut self) -> Result<(), LoadError> {
         self.set_calls(&[])?;
         self.sockets.detach(&mut self.loaded.ebpf)?;
+        self.io_uring.detach(&mut self.loaded.ebpf)?;
         for spec in LIFECYCLE {
             self.program(spec)?
                 .unload()
@@ -262,6 +290,15 @@ impl Probes {
     #[must_use]
     pub fn slow_reads(&self) -> Option<&str> {
         self.loaded.slow_reads.as_deref()
+    }
+
+    /// Hooks that rules ask for and that this kernel does not let the agent have.
+    pub fn refused(&self) -> impl Iterator<Item = HookStatus> {
+        let hooks = self.hooks().into_iter();
+        hooks.filter(|hook| {
+            let is_optional = hook.name.starts_with("cgroup/") || hook.name.contains("io_uring");
+            is_optional && !hook.attached && hook.reason != NOT_NEEDED
+        })
     }
 
     /// Every hook, in use or not.
@@ -301,14 +338,11 @@ impl Probes {
             kinds: vec![kind],
             reason: String::new(),
         }));
-        hooks.extend(self.sockets.hooks().map(|(hook, attached, reason)| HookStatus {
+        let others = self.sockets.hooks().chain(self.io_uring.hooks());
+        hooks.extend(others.map(|(hook, kinds, attached, reason)| HookStatus {
             name: hook.name().to_owned(),
             attached,
-            kinds: vec![if hook == Hook::SocketState {
-                Kind::Outcome
-            } else {
-                Kind::Connect
-            }],
+            kinds,
             reason,
         }));
         hooks

@@ -25,7 +25,7 @@ use super::{
     direct::{self, Cast},
     fields::{self, MissingField, Offsets},
     filter::Filters,
-    heap, sockets,
+    heap, io_uring, sockets,
 };
 
 /// The programs, compiled by the build script.
@@ -121,7 +121,21 @@ pub const DISPATCHER: ProgramSpec = ProgramSpec {
 };
 
 /// What the dispatcher goes on to.
-const HANDLERS: [(ProgramSpec, Handler); 5] = [
+const HANDLERS: [(ProgramSpec, Handler); 7] = [
+    (
+        ProgramSpec {
+            name: "exit_socket",
+            tracepoint: "sys_exit",
+        },
+        Handler::Socket,
+    ),
+    (
+        ProgramSpec {
+            name: "exit_socketcall",
+            tracepoint: "sys_exit",
+        },
+        Handler::SocketCall,
+    ),
     (
         ProgramSpec {
             name: "exit_path",
@@ -189,6 +203,8 @@ pub(super) struct Loaded {
     pub(super) slow_reads: Option<String>,
     /// Why programs on sockets could not be loaded, by hook.
     pub(super) sockets: Vec<(Hook, Option<String>)>,
+    /// Why programs on `io_uring` could not be loaded.
+    pub(super) io_uring: Option<String>,
     /// Kept here, since the kernel empties a program array nobody holds.
     pub(super) _handlers: ProgramArray<MapData>,
     /// Filters made of rules, and their maps.
@@ -286,11 +302,13 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
     let filters = filters(&mut ebpf, types.sys_exit)?;
     describe_calls(&mut ebpf)?;
     let sockets = sockets::load(&mut ebpf, &types.aya);
+    let io_uring = io_uring::load(&mut ebpf, &types.aya).err();
     reserve_loss_entries(&mut ebpf)?;
     Ok(Loaded {
         ebpf,
         btf: options.btf.clone(),
         sockets,
+        io_uring,
         missing: types.offsets.missing.clone(),
         slow_reads: None,
         _handlers: handlers,

@@ -1,137 +1,258 @@
 //! The programs on internet sockets: on the root of the cgroup hierarchy, and on TCP's changes of state.
 //!
 //! None of them is needed for the agent to run: what cannot be loaded or attached is left to the exit of system calls,
-//! and said.
+//! or not seen, and said.
 
 use std::{fs::File, os::unix::fs::MetadataExt as _};
 
 use aya::{
     Btf, Ebpf,
     maps::{Array, MapData},
-    programs::{BtfTracePoint, CgroupAttachMode, CgroupSockAddr},
+    programs::{
+        BtfTracePoint, CgroupAttachMode, CgroupSock, CgroupSockAddr, ProgramError,
+        cgroup_sock::CgroupSockLinkId, cgroup_sock_addr::CgroupSockAddrLinkId, tp_btf::BtfTracePointLinkId,
+    },
 };
-use sensor_common::hook::{Hook, sources};
+use sensor_common::{
+    hook::{Hook, sources},
+    kind::Kind,
+};
 
-use super::load::{LoadError, take_map};
+use super::{
+    attach::NOT_NEEDED,
+    load::{LoadError, take_map},
+};
 use crate::state::seed::Hierarchies;
 
 /// Inode number of the root of a cgroup hierarchy (`fs/kernfs/dir.c`); another is the root of a namespace.
 const ROOT_INODE: u64 = 1;
 
-/// Each hook and its program's name.
-const PROGRAMS: [(Hook, &str); 3] = [
-    (Hook::Connect4, "connect4"),
-    (Hook::Connect6, "connect6"),
-    (Hook::SocketState, "inet_sock_set_state"),
+/// Each hook, its program's name, and what it tells of.
+const PROGRAMS: [(Hook, &str, &[Kind]); 7] = [
+    (Hook::Connect4, "connect4", &[Kind::Connect]),
+    (Hook::Connect6, "connect6", &[Kind::Connect]),
+    (Hook::PostBind4, "post_bind4", &[Kind::Bind]),
+    (Hook::PostBind6, "post_bind6", &[Kind::Bind]),
+    (Hook::SendMessage4, "sendmsg4", &[Kind::Send]),
+    (Hook::SendMessage6, "sendmsg6", &[Kind::Send]),
+    (
+        Hook::SocketState,
+        "inet_sock_set_state",
+        &[Kind::Connect, Kind::Listen],
+    ),
 ];
+
+/// A program's type, which its hook decides.
+enum Type {
+    Address,
+    Socket,
+    State,
+}
+
+const fn type_of(hook: Hook) -> Type {
+    match hook {
+        Hook::PostBind4 | Hook::PostBind6 => Type::Socket,
+        Hook::SocketState => Type::State,
+        _ => Type::Address,
+    }
+}
+
+/// An attached program.
+enum Link {
+    Address(CgroupSockAddrLinkId),
+    Socket(CgroupSockLinkId),
+    State(BtfTracePointLinkId),
+}
+
+/// One program, as far as it has come.
+struct Program {
+    hook: Hook,
+    name: &'static str,
+    kinds: &'static [Kind],
+    /// Why it cannot be used here.
+    refused: Option<String>,
+    link: Option<Link>,
+}
 
 /// Loads the programs; of each hook, why it cannot be used here.
 pub(super) fn load(ebpf: &mut Ebpf, types: &Btf) -> Vec<(Hook, Option<String>)> {
     PROGRAMS
         .into_iter()
-        .map(|(hook, name)| (hook, load_one(ebpf, types, hook, name).err()))
+        .map(|(hook, name, _)| (hook, load_one(ebpf, types, hook, name).err()))
         .collect()
 }
 
 fn load_one(ebpf: &mut Ebpf, types: &Btf, hook: Hook, name: &str) -> Result<(), String> {
-    let program = ebpf.program_mut(name).ok_or("it is not in the embedded object")?;
-    let loaded = if hook == Hook::SocketState {
-        <&mut BtfTracePoint>::try_from(program).and_then(|program| program.load(name, types))
-    } else {
-        <&mut CgroupSockAddr>::try_from(program).and_then(CgroupSockAddr::load)
+    let program = ebpf.program_mut(name).ok_or(ABSENT)?;
+    let loaded = match type_of(hook) {
+        Type::State => <&mut BtfTracePoint>::try_from(program).and_then(|program| program.load(name, types)),
+        Type::Address => <&mut CgroupSockAddr>::try_from(program).and_then(CgroupSockAddr::load),
+        Type::Socket => <&mut CgroupSock>::try_from(program).and_then(CgroupSock::load),
     };
     loaded.map_err(|error| error.to_string())
+}
+
+const ABSENT: &str = "it is not in the embedded object";
+
+/// What is wanted of sockets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    /// Kinds that rules ask for.
+    pub(super) kinds: Vec<Kind>,
+    /// Kinds whose calls' exits are followed.
+    pub(super) exits: Vec<Kind>,
 }
 
 /// What is attached to sockets.
 pub(super) struct Sockets {
     sources: Array<MapData, u32>,
-    hooks: Vec<(Hook, Option<String>)>,
-    attached: bool,
+    programs: Vec<Program>,
 }
 
 impl Sockets {
     /// Takes the programs that were loaded.
-    pub(super) fn new(ebpf: &mut Ebpf, hooks: Vec<(Hook, Option<String>)>) -> Result<Self, LoadError> {
+    pub(super) fn new(ebpf: &mut Ebpf, loaded: Vec<(Hook, Option<String>)>) -> Result<Self, LoadError> {
+        let programs = PROGRAMS.into_iter().zip(loaded);
         Ok(Self {
             sources: Array::try_from(take_map(ebpf, "SOURCES")?)?,
-            hooks,
-            attached: false,
+            programs: programs
+                .map(|((hook, name, kinds), (_, refused))| Program {
+                    hook,
+                    name,
+                    kinds,
+                    refused,
+                    link: None,
+                })
+                .collect(),
         })
     }
 
-    /// Attaches the programs, once; `exit_follows` says whether the exit of `connect` is reported too.
-    pub(super) fn attach(&mut self, ebpf: &mut Ebpf, exit_follows: bool) -> Result<(), LoadError> {
-        if !self.attached {
-            self.attached = true;
-            let root = root();
-            for (hook, refused) in &mut self.hooks {
-                if refused.is_none() {
-                    *refused = attach_one(ebpf, *hook, root.as_ref()).err();
+    /// Attaches the programs that tell what is wanted, detaches the others, and tells them of each other.
+    pub(super) fn follow(&mut self, ebpf: &mut Ebpf, wanted: &Wanted) -> Result<(), LoadError> {
+        let mut root = None;
+        for program in &mut self.programs {
+            let is_wanted = program.kinds.iter().any(|kind| wanted.kinds.contains(kind));
+            if !is_wanted {
+                program.detach(ebpf)?;
+            } else if program.refused.is_none() && program.link.is_none() {
+                let root = root.get_or_insert_with(self::root);
+                match program.attach(ebpf, root.as_ref()) {
+                    Ok(link) => program.link = Some(link),
+                    Err(reason) => program.refused = Some(reason),
                 }
             }
         }
-        self.say(exit_follows)
+        self.say(wanted)
     }
 
     /// Tells the programs what other programs tell.
-    pub(super) fn say(&mut self, exit_follows: bool) -> Result<(), LoadError> {
-        let mut bits = 0;
-        if self.tells_connects() {
-            bits |= sources::CGROUP_CONNECT;
-        }
-        if exit_follows {
-            bits |= sources::EXIT_OF_CONNECT;
-        }
-        Ok(self.sources.set(0, bits, 0)?)
+    fn say(&mut self, wanted: &Wanted) -> Result<(), LoadError> {
+        let wants = |kind| wanted.kinds.contains(&kind);
+        let state = self.is_attached(&[Hook::SocketState]);
+        let bits = [
+            (sources::CGROUP_CONNECT, self.tells(Kind::Connect)),
+            (sources::EXIT_OF_CONNECT, wanted.exits.contains(&Kind::Connect)),
+            (sources::CGROUP_BIND, self.tells(Kind::Bind)),
+            (sources::EXIT_OF_BIND, wanted.exits.contains(&Kind::Bind)),
+            (sources::STATE_LISTEN, state && wants(Kind::Listen)),
+            (sources::EXIT_OF_LISTEN, wanted.exits.contains(&Kind::Listen)),
+            (sources::STATE_CONNECT, state && wants(Kind::Connect)),
+        ];
+        let set = bits.iter().filter(|(_, is_set)| *is_set);
+        Ok(self.sources.set(0, set.fold(0, |all, (bit, _)| all | bit), 0)?)
     }
 
-    /// Whether connects of internet sockets are told by these programs.
-    pub(super) fn tells_connects(&self) -> bool {
-        self.attached
-            && self
-                .hooks
-                .iter()
-                .all(|(hook, refused)| *hook == Hook::SocketState || refused.is_none())
+    /// Whether these programs tell of internet sockets' events of a kind.
+    pub(super) fn tells(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Connect => self.is_attached(&[Hook::Connect4, Hook::Connect6]),
+            Kind::Bind => self.is_attached(&[Hook::PostBind4, Hook::PostBind6]),
+            Kind::Send => self.is_attached(&[Hook::SendMessage4, Hook::SendMessage6]),
+            Kind::Listen => self.is_attached(&[Hook::SocketState]),
+            _ => false,
+        }
+    }
+
+    fn is_attached(&self, hooks: &[Hook]) -> bool {
+        let mut of = self
+            .programs
+            .iter()
+            .filter(|program| hooks.contains(&program.hook));
+        of.all(|program| program.link.is_some())
     }
 
     /// Detaches all of them.
     pub(super) fn detach(&mut self, ebpf: &mut Ebpf) -> Result<(), LoadError> {
-        if !std::mem::take(&mut self.attached) {
-            return Ok(());
-        }
-        for (hook, refused) in &self.hooks {
-            let name = PROGRAMS
-                .iter()
-                .find(|(of, _)| of == hook)
-                .map_or("", |(_, name)| *name);
-            if refused.is_some() {
-                continue;
-            }
-            let program = ebpf.program_mut(name).ok_or(LoadError::Absent(name))?;
-            let detached = if *hook == Hook::SocketState {
-                <&mut BtfTracePoint>::try_from(program).and_then(BtfTracePoint::unload)
-            } else {
-                <&mut CgroupSockAddr>::try_from(program).and_then(CgroupSockAddr::unload)
-            };
-            detached.map_err(|source| LoadError::Program {
-                program: name,
-                source,
-            })?;
+        for program in &mut self.programs {
+            program.detach(ebpf)?;
         }
         Ok(())
     }
 
-    /// Each hook: whether it is attached, and why not.
-    pub(super) fn hooks(&self) -> impl Iterator<Item = (Hook, bool, String)> + '_ {
-        self.hooks.iter().map(|(hook, refused)| match refused {
-            Some(reason) => (
-                *hook,
-                false,
-                format!("{reason}; the exit of system calls is used instead"),
-            ),
-            None if self.attached => (*hook, true, String::new()),
-            None => (*hook, false, "no loaded rule needs it".into()),
+    /// Each hook: what it tells, whether it is attached, and why not.
+    pub(super) fn hooks(&self) -> impl Iterator<Item = (Hook, Vec<Kind>, bool, String)> + '_ {
+        self.programs.iter().map(|program| {
+            let reason = match (&program.refused, &program.link) {
+                (Some(reason), _) => format!("{reason}; {}", instead(program.hook)),
+                (None, Some(_)) => String::new(),
+                (None, None) => NOT_NEEDED.into(),
+            };
+            let mut kinds = program.kinds.to_vec();
+            if program.hook == Hook::SocketState {
+                kinds.push(Kind::Outcome);
+            }
+            (program.hook, kinds, program.link.is_some(), reason)
+        })
+    }
+}
+
+/// What a hook's absence means.
+const fn instead(hook: Hook) -> &'static str {
+    match hook {
+        Hook::SendMessage4 | Hook::SendMessage6 => "destinations of datagrams are not seen",
+        _ => "the exit of system calls is used instead",
+    }
+}
+
+impl Program {
+    fn attach(&self, ebpf: &mut Ebpf, root: Result<&File, &String>) -> Result<Link, String> {
+        let program = ebpf.program_mut(self.name).ok_or(ABSENT)?;
+        let mode = CgroupAttachMode::Single;
+        let attached = match type_of(self.hook) {
+            Type::State => <&mut BtfTracePoint>::try_from(program)
+                .and_then(BtfTracePoint::attach)
+                .map(Link::State),
+            Type::Address => {
+                let root = root.map_err(Clone::clone)?;
+                <&mut CgroupSockAddr>::try_from(program)
+                    .and_then(|program| program.attach(root, mode).map(Link::Address))
+            }
+            Type::Socket => {
+                let root = root.map_err(Clone::clone)?;
+                <&mut CgroupSock>::try_from(program)
+                    .and_then(|program| program.attach(root, mode).map(Link::Socket))
+            }
+        };
+        attached.map_err(|error| match std::error::Error::source(&error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        })
+    }
+
+    fn detach(&mut self, ebpf: &mut Ebpf) -> Result<(), LoadError> {
+        let Some(link) = self.link.take() else {
+            return Ok(());
+        };
+        let name = self.name;
+        let program = ebpf.program_mut(name).ok_or(LoadError::Absent(name))?;
+        let detached: Result<(), ProgramError> = match link {
+            Link::State(link) => <&mut BtfTracePoint>::try_from(program).and_then(|of| of.detach(link)),
+            Link::Address(link) => <&mut CgroupSockAddr>::try_from(program).and_then(|of| of.detach(link)),
+            Link::Socket(link) => <&mut CgroupSock>::try_from(program).and_then(|of| of.detach(link)),
+        };
+        detached.map_err(|source| LoadError::Program {
+            program: name,
+            source,
         })
     }
 }
@@ -150,23 +271,4 @@ fn root() -> Result<File, String> {
         ));
     }
     Ok(root)
-}
-
-fn attach_one(ebpf: &mut Ebpf, hook: Hook, root: Result<&File, &String>) -> Result<(), String> {
-    let name = PROGRAMS
-        .iter()
-        .find(|(of, _)| *of == hook)
-        .map_or("", |(_, name)| *name);
-    let program = ebpf.program_mut(name).ok_or("it is not in the embedded object")?;
-    let attached = if hook == Hook::SocketState {
-        <&mut BtfTracePoint>::try_from(program).and_then(|program| program.attach().map(drop))
-    } else {
-        let root = root.map_err(Clone::clone)?;
-        <&mut CgroupSockAddr>::try_from(program)
-            .and_then(|program| program.attach(root, CgroupAttachMode::Single).map(drop))
-    };
-    attached.map_err(|error| match std::error::Error::source(&error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    })
 }

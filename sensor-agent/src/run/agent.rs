@@ -26,7 +26,7 @@ use crate::{
     hub::{Hub, HubLimits},
     identity::worker::Identity,
     kernel::{
-        attach::{Probes, Readers},
+        attach::{BY_SOCKETS, Probes, Readers},
         counters::Counters,
         fields::MissingField,
         load::LoadOptions,
@@ -145,18 +145,9 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
 fn attach_activity(probes: &mut Probes, prepared: &Prepared, types: &EventTypes) -> Result<(), RunError> {
     probes.set_profile(prepared.config.kernel.profile, !prepared.rules.deny.is_empty());
     let wanted = calls(&prepared.rules.set, types);
-    if !probes.follow(&wanted)? {
-        for hook in probes
-            .hooks()
-            .iter()
-            .filter(|hook| hook.name.starts_with("cgroup/"))
-        {
-            tracing::warn!(
-                hook = hook.name,
-                reason = hook.reason,
-                "connects are not told by their sockets"
-            );
-        }
+    probes.follow(&wanted)?;
+    for hook in probes.refused() {
+        tracing::warn!(hook = hook.name, reason = hook.reason, "a hook cannot be used");
     }
     Ok(())
 }
@@ -169,7 +160,7 @@ fn unseen(prepared: &Prepared, types: &EventTypes) -> Vec<String> {
     let set = &prepared.rules.set;
     let missing: Vec<_> = calls(set, types)
         .into_iter()
-        .filter(|call| !matches!(call, Call::Connect | Call::SocketCall))
+        .filter(|call| !call.kind().is_some_and(|kind| BY_SOCKETS.contains(&kind)))
         .filter_map(|call| types.of_call(call))
         .collect();
     let rules: Vec<_> = set

@@ -6,7 +6,7 @@ use sensor_rules::{
     field::{Field, FieldArg},
 };
 
-use super::{View, fd, names, parameters, text, write};
+use super::{View, names, parameters, text, write};
 use crate::event::{Body, Open};
 
 /// Access mode and creation flags of `open` (`include/uapi/asm-generic/fcntl.h`).
@@ -26,8 +26,7 @@ fn parameters(body: &Body<'_>, is_at: bool) -> &'static [&'static str] {
     match body {
         Body::Open(_) if is_at => &["fd", "dirfd", "name", "flags", "mode", "dev", "ino"],
         Body::Open(_) => &["fd", "name", "flags", "mode", "dev", "ino"],
-        Body::Socket(_) => &["res", "tuple", "fd", "addr"],
-        Body::Plain(_) | Body::Path(_) | Body::Identity(_) => &[],
+        Body::Socket(_) | Body::Plain(_) | Body::Path(_) | Body::Identity(_) => &[],
         Body::Exec(_) => &[
             "res", "exe", "args", "tid", "pid", "ptid", "cwd", "comm", "tty", "uid", "filename",
         ],
@@ -42,7 +41,7 @@ impl View<'_> {
     /// The name of the parameter of this index.
     fn parameter_name(&self, index: usize) -> Option<&'static str> {
         match &self.event.body {
-            Body::Path(_) | Body::Identity(_) | Body::Plain(_) => {
+            Body::Socket(_) | Body::Path(_) | Body::Identity(_) | Body::Plain(_) => {
                 Some(parameters::of(self.event.call()).get(index)?.0)
             }
             _ => self.names().get(index).copied(),
@@ -84,24 +83,9 @@ impl View<'_> {
     fn named_text<'b>(&'b self, name: &str, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
         match (&self.event.body, name) {
             (Body::Open(open), _) => self.open_argument(open, name, buf),
-            (Body::Socket(_), "res") => match self.result() {
-                0.. => Some(Value::Text(b"0")),
-                errno => names::errno(errno.unsigned_abs()).map(|name| Value::Text(name.as_bytes())),
-            },
-            (Body::Socket(connect), "tuple" | "addr") => {
-                fd::tuple(connect, buf);
-                Some(Value::Text(buf))
+            (Body::Socket(_) | Body::Path(_) | Body::Identity(_) | Body::Plain(_), _) => {
+                self.parameter_text(name, buf)
             }
-            (Body::Socket(connect), "fd") => {
-                let mut tuple = Vec::new();
-                fd::tuple(connect, &mut tuple);
-                write(buf, format_args!("{}(<", connect.fixed.fd))?;
-                buf.extend_from_slice(b"4t>");
-                buf.extend_from_slice(&tuple);
-                buf.push(b')');
-                Some(Value::Text(buf))
-            }
-            (Body::Path(_) | Body::Identity(_) | Body::Plain(_), _) => self.parameter_text(name, buf),
             (Body::Exec(exec), "filename") => text(exec.filename),
             (Body::Exec(_) | Body::Fork(_), "res") => Some(Value::Text(b"0")),
             (Body::Exec(_) | Body::Fork(_), _) => self.process_argument(name, buf),
@@ -210,9 +194,10 @@ impl View<'_> {
             (Body::Open(open), "mode") => Some(Value::Uint(u64::from(open.fixed.mode_given))),
             (Body::Open(open), "dev") => Some(Value::Uint(u64::from(open.fixed.file.device))),
             (Body::Open(open), "ino") => Some(Value::Uint(open.fixed.file.inode)),
-            (Body::Socket(connect), "fd") => Some(Value::Int(i64::from(connect.fixed.fd))),
-            (Body::Socket(_) | Body::Exec(_) | Body::Fork(_), "res") => Some(Value::Int(self.result())),
-            (Body::Path(_) | Body::Identity(_) | Body::Plain(_), name) => self.parameter_number(name),
+            (Body::Exec(_) | Body::Fork(_), "res") => Some(Value::Int(self.result())),
+            (Body::Socket(_) | Body::Path(_) | Body::Identity(_) | Body::Plain(_), name) => {
+                self.parameter_number(name)
+            }
             _ => None,
         }
     }

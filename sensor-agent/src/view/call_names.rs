@@ -20,6 +20,80 @@ pub(crate) const AT: Table = &[
 /// `include/uapi/linux/fcntl.h`
 pub(crate) const UNLINK: Table = &[("AT_REMOVEDIR", 0x200)];
 
+/// `include/linux/socket.h`; one name each, as Falco spells it.
+pub(super) const FAMILY: Table = &[
+    ("AF_UNSPEC", 0),
+    ("AF_LOCAL", 1),
+    ("AF_INET", 2),
+    ("AF_AX25", 3),
+    ("AF_IPX", 4),
+    ("AF_APPLETALK", 5),
+    ("AF_NETROM", 6),
+    ("AF_BRIDGE", 7),
+    ("AF_ATMPVC", 8),
+    ("AF_X25", 9),
+    ("AF_INET6", 10),
+    ("AF_ROSE", 11),
+    ("AF_DECnet", 12),
+    ("AF_NETBEUI", 13),
+    ("AF_SECURITY", 14),
+    ("AF_KEY", 15),
+    ("AF_NETLINK", 16),
+    ("AF_PACKET", 17),
+    ("AF_ASH", 18),
+    ("AF_ECONET", 19),
+    ("AF_ATMSVC", 20),
+    ("AF_RDS", 21),
+    ("AF_SNA", 22),
+    ("AF_IRDA", 23),
+    ("AF_PPPOX", 24),
+    ("AF_WANPIPE", 25),
+    ("AF_LLC", 26),
+    ("AF_IB", 27),
+    ("AF_MPLS", 28),
+    ("AF_CAN", 29),
+    ("AF_TIPC", 30),
+    ("AF_BLUETOOTH", 31),
+    ("AF_IUCV", 32),
+    ("AF_RXRPC", 33),
+    ("AF_ISDN", 34),
+    ("AF_PHONET", 35),
+    ("AF_IEEE802154", 36),
+    ("AF_CAIF", 37),
+    ("AF_ALG", 38),
+    ("AF_NFC", 39),
+    ("AF_VSOCK", 40),
+    ("AF_KCM", 41),
+    ("AF_QIPCRTR", 42),
+    ("AF_SMC", 43),
+    ("AF_XDP", 44),
+    ("AF_MCTP", 45),
+];
+
+/// `include/linux/net.h`
+pub(super) const SOCKET_TYPE: Table = &[
+    ("SOCK_STREAM", 1),
+    ("SOCK_DGRAM", 2),
+    ("SOCK_RAW", 3),
+    ("SOCK_RDM", 4),
+    ("SOCK_SEQPACKET", 5),
+    ("SOCK_DCCP", 6),
+    ("SOCK_PACKET", 10),
+];
+
+/// `include/linux/socket.h`
+pub(super) const LEVEL: Table = &[("SOL_SOCKET", 1)];
+
+/// `include/uapi/asm-generic/socket.h`: those that become events.
+pub(super) const SOCKET_OPTION: Table = &[
+    ("SO_ATTACH_FILTER", 26),
+    ("SO_DETACH_FILTER", 27),
+    ("SO_LOCK_FILTER", 44),
+    ("SO_ATTACH_BPF", 50),
+    ("SO_ATTACH_REUSEPORT_CBPF", 51),
+    ("SO_ATTACH_REUSEPORT_EBPF", 52),
+];
+
 /// `include/uapi/linux/sched.h`; the lowest byte of `clone` is a signal.
 pub(crate) const CLONE: Table = &[
     ("CLONE_FILES", 0x400),

@@ -4,10 +4,17 @@
 
 use std::fmt;
 
-use sensor_common::record::flags;
+use sensor_common::{
+    record::{self, flags},
+    syscall::Call,
+};
 use sensor_rules::{event::Value, field::Field};
 
-use super::{View, text, write};
+use super::{
+    View,
+    socket::{AF_INET, AF_INET6},
+    text, write,
+};
 use crate::event::Body;
 
 /// A reason why a path cannot be compared with the name that was given.
@@ -89,6 +96,12 @@ impl View<'_> {
                 note(format_args!("{what}"));
             }
         }
+        if matches!(&self.event.body, Body::Socket(socket) if is_open_port(self.event.call(), &socket.fixed))
+        {
+            note(format_args!(
+                "fd.sport: the kernel chose the port after it was told"
+            ));
+        }
         if self.is_pending() {
             note(format_args!("container: facts are still looked for"));
         }
@@ -140,6 +153,11 @@ impl View<'_> {
         let can_compare = !given.is_empty() && !resolved.is_empty() && !self.event.has(NOT_COMPARABLE);
         can_compare.then(|| differs(given, resolved))
     }
+}
+
+/// Whether a socket listens on a port that is not known yet: TCP's state changes before the port is chosen.
+fn is_open_port(call: Call, fixed: &record::SocketCall) -> bool {
+    call == Call::Listen && fixed.local_port == 0 && matches!(fixed.family, AF_INET | AF_INET6)
 }
 
 /// Whether a name as given cannot be that of the resolved path without a link, `.`, `..` or a doubled slash.

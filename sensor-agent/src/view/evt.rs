@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::{Timestamp, tz::TimeZone};
-use sensor_common::{hook::Hook, record::flags};
+use sensor_common::{hook::Hook, kind::Kind, record::flags};
 use sensor_rules::{
     event::Value,
     field::{Field, FieldArg},
@@ -75,6 +75,7 @@ impl View<'_> {
             | Field::PathUnresolved
             | Field::ProcArgsTruncated
             | Field::ProcLineageIncomplete => self.certainty_value(field, buf),
+            Field::EvtViaIoUring => self.via_io_uring().map(Value::Bool),
             Field::EvtHook => Some(Value::Text(self.hook().as_bytes())),
             Field::SockCgroupDiffers => {
                 let of_socket =
@@ -92,6 +93,14 @@ impl View<'_> {
             field if container::is_of_container(field) => self.container_value(field, arg, buf),
             _ => self.other_value(field, buf),
         }
+    }
+
+    /// Whether it was asked for through `io_uring`; not known of what only a program on cgroups or TCP's state has told.
+    fn via_io_uring(&self) -> Option<bool> {
+        let by_socket = self.event.has(flags::UNNUMBERED) && !self.event.has(flags::EXIT_FOLLOWS);
+        let is_known = !by_socket || self.event.kind() == Kind::Send;
+        let told = self.event.has(flags::VIA_IO_URING);
+        (told || is_known).then_some(told)
     }
 
     fn other_value<'b>(&'b self, field: Field, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {

@@ -105,6 +105,10 @@ const fn is_of_what_happened(field: Field) -> bool {
             | Field::EvtTruncated
             | Field::EvtIncomplete
             | Field::EvtHook
+            | Field::EvtViaIoUring
+            | Field::SockFamily
+            | Field::SockType
+            | Field::SockProtocol
             | Field::SockCgroupDiffers
             | Field::PathMismatch
             | Field::PathUnresolved

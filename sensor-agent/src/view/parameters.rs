@@ -46,11 +46,19 @@ pub(crate) enum Source {
     Request(usize),
     /// A descriptor and what it is.
     Fd(usize),
+    /// Both ends of a socket.
+    Tuple,
+    /// The address that a socket got or went to.
+    Address,
+    /// The socket's descriptor and what it is.
+    SocketFd,
+    /// How full the queue of a listening socket is, in percent.
+    QueuePercent,
 }
 
 use Source::{
-    DirFd, Fd, Flags, Given, Group, Hex, Mode, Name, NewFd, Path, Path2, Request, Result, Signed, Text,
-    Unsigned, User,
+    Address, DirFd, Fd, Flags, Given, Group, Hex, Mode, Name, NewFd, Path, Path2, QueuePercent, Request,
+    Result, Signed, SocketFd, Text, Tuple, Unsigned, User,
 };
 
 /// A parameter: its name, and where it comes from.
@@ -293,17 +301,62 @@ pub(crate) fn of(call: Call) -> &'static [Parameter] {
             ("fd", Signed(4)),
         ],
         Call::ProcessVmReadv | Call::ProcessVmWritev => &[("res", Result), ("pid", Signed(0))],
+        Call::Connect | Call::SocketCall => &[
+            ("res", Result),
+            ("tuple", Tuple),
+            ("fd", SocketFd),
+            ("addr", Address),
+        ],
+        Call::Bind => &[("res", Result), ("addr", Address), ("fd", SocketFd)],
+        Call::Listen => &[("res", Result), ("fd", SocketFd), ("backlog", Signed(1))],
+        Call::Accept => &[
+            ("fd", SocketFd),
+            ("tuple", Tuple),
+            ("queuepct", QueuePercent),
+            ("queuelen", Unsigned(4)),
+            ("queuemax", Unsigned(5)),
+        ],
+        Call::Accept4 => &[
+            ("fd", SocketFd),
+            ("tuple", Tuple),
+            ("queuepct", QueuePercent),
+            ("queuelen", Unsigned(4)),
+            ("queuemax", Unsigned(5)),
+            ("flags", Hex(3)),
+        ],
+        Call::Sendto | Call::Sendmsg | Call::Sendmmsg => {
+            &[("res", Result), ("fd", SocketFd), ("tuple", Tuple)]
+        }
+        Call::Socket => &[
+            ("fd", SocketFd),
+            ("domain", Name(0, call_names::FAMILY)),
+            ("type", Unsigned(1)),
+            ("proto", Unsigned(2)),
+        ],
+        Call::Setsockopt => &[
+            ("res", Result),
+            ("fd", SocketFd),
+            ("level", Name(1, call_names::LEVEL)),
+            ("optname", Name(2, call_names::SOCKET_OPTION)),
+            ("optlen", Unsigned(4)),
+        ],
         Call::Execve => &[("res", Result), ("filename", Path)],
         Call::Execveat => &[("res", Result), ("dirfd", DirFd(0)), ("filename", Path)],
         _ => &[("res", Result)],
     }
 }
 
+/// Where the parameter of this name comes from.
+fn source_of(call: Call, name: &str) -> Option<Source> {
+    let (_, source) = of(call).iter().find(|(known, _)| *known == name)?;
+    Some(*source)
+}
+
 impl View<'_> {
     /// A parameter's value as text; `None` where the event has none of that name.
     pub(super) fn parameter_text<'b>(&'b self, name: &str, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
-        let (_, source) = of(self.event.call()).iter().find(|(known, _)| *known == name)?;
-        match *source {
+        let source = source_of(self.event.call(), name)?;
+        match source {
             Result => self.result_text(buf),
             NewFd => match self.result() {
                 fd @ 0.. => write(buf, format_args!("{fd}")),
@@ -327,6 +380,7 @@ impl View<'_> {
                 }
                 Some(Value::Text(buf))
             }
+            Tuple | Address | SocketFd | QueuePercent => self.socket_text(source, buf),
             Signed(index) => write(buf, format_args!("{}", self.signed(index)?)),
             Unsigned(index) => write(buf, format_args!("{}", self.argument(index)?)),
             Hex(index) => write(buf, format_args!("{:x}", self.argument(index)?)),
@@ -359,15 +413,16 @@ impl View<'_> {
 
     /// A parameter's value as a number.
     pub(super) fn parameter_number(&self, name: &str) -> Option<Value<'_>> {
-        let (_, source) = of(self.event.call()).iter().find(|(known, _)| *known == name)?;
-        match *source {
+        let source = source_of(self.event.call(), name)?;
+        match source {
             Result | NewFd => Some(Value::Int(self.result())),
             DirFd(index) | Fd(index) | Signed(index) => Some(Value::Int(self.signed(index)?)),
             Unsigned(index) | Hex(index) => Some(Value::Uint(self.argument(index)?)),
             Mode(index) | User(index) | Group(index) | Request(index) | Flags(index, _) | Name(index, _) => {
                 Some(Value::Uint(self.argument(index)? & 0xffff_ffff))
             }
-            Path | Path2 | Text | Given => None,
+            SocketFd | QueuePercent => self.socket_number(source),
+            Path | Path2 | Text | Given | Tuple | Address => None,
         }
     }
 
@@ -396,7 +451,7 @@ impl View<'_> {
     }
 
     /// An argument of the call.
-    fn argument(&self, index: usize) -> Option<u64> {
+    pub(super) fn argument(&self, index: usize) -> Option<u64> {
         let args = match &self.event.body {
             Body::Socket(call) => &call.fixed.args,
             Body::Path(call) => &call.fixed.args,

@@ -293,7 +293,7 @@ fn a_unix_socket_is_its_path_or_its_abstract_name() {
             "/run/docker.sock",
         ),
         (b"", b"relative.sock\0\0", "relative.sock"),
-        (b"", b"\0abstract", "abstract"),
+        (b"", b"\0abstract", "@abstract"),
     ] {
         check(
             &unix(path, given),

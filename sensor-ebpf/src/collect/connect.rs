@@ -21,15 +21,15 @@ use crate::{
 };
 
 /// `include/linux/socket.h`
-const AF_UNIX: u16 = 1;
+pub(crate) const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 /// `SOCK_RAW` (`include/linux/net.h`)
-const SOCK_RAW: u16 = 3;
+pub(crate) const SOCK_RAW: u16 = 3;
 /// `include/uapi/linux/in.h`
-const IPPROTO_TCP: u16 = 6;
-const IPPROTO_UDP: u16 = 17;
-const IPPROTO_MPTCP: u16 = 262;
+pub(crate) const IPPROTO_TCP: u16 = 6;
+pub(crate) const IPPROTO_UDP: u16 = 17;
+pub(crate) const IPPROTO_MPTCP: u16 = 262;
 /// The call goes on in the background (`include/uapi/asm-generic/errno.h`).
 const EINPROGRESS: i64 = -115;
 /// `S_IFMT`, `S_IFSOCK` (`include/uapi/linux/stat.h`)
@@ -38,48 +38,33 @@ const S_IFSOCK: u16 = 0o140_000;
 /// Room of an address that the caller gives: `sizeof(struct sockaddr_un)`.
 const ADDRESS_BYTES_MAX: u64 = 110;
 
-/// The socket behind a descriptor, with the caller's address and its length.
-struct Request {
-    fd: i32,
-    address: u64,
-    address_len: u64,
+/// A descriptor, with the caller's address and its length.
+pub(crate) struct Request {
+    pub(crate) fd: i32,
+    pub(crate) address: u64,
+    pub(crate) address_len: u64,
 }
 
-/// Takes the request out of the call's arguments. Those of the 32-bit `socketcall` lie in the caller's
-/// memory, three words.
+/// Takes the request out of the call's arguments.
 #[inline(always)]
-fn request(call: Call, arguments: &Arguments) -> Option<Request> {
+pub(crate) fn request(arguments: &Arguments) -> Request {
     let [first, second, third, _] = arguments.first_four();
-    if !matches!(call, Call::SocketCall) {
-        return Some(Request {
-            fd: first as i32,
-            address: second,
-            address_len: third,
-        });
+    Request {
+        fd: first as i32,
+        address: second,
+        address_len: third,
     }
-    let mut words = [0_u32; 3];
-    // SAFETY: the helper checks the source, and writes 12 bytes to our own.
-    let read = unsafe {
-        aya_ebpf::helpers::generated::bpf_probe_read_user(
-            words.as_mut_ptr().cast(),
-            12,
-            second as *const core::ffi::c_void,
-        )
-    };
-    if read != 0 {
-        return None;
-    }
-    Some(Request {
-        fd: words[0] as i32,
-        address: u64::from(words[1]),
-        address_len: u64::from(words[2]),
-    })
 }
 
 /// The socket behind a descriptor.
 #[inline(always)]
-fn socket(task: Kernel, fd: i32) -> Option<Kernel> {
-    let file = file::by_descriptor(task, fd as u32 as u64)?;
+pub(crate) fn socket(task: Kernel, fd: i32) -> Option<Kernel> {
+    socket_of(file::by_descriptor(task, fd as u32 as u64)?)
+}
+
+/// The socket that an open file is.
+#[inline(always)]
+pub(crate) fn socket_of(file: Kernel) -> Option<Kernel> {
     let mode: u16 = file.follow(F::file_f_inode)?.read(F::inode_i_mode)?;
     if mode & S_IFMT != S_IFSOCK {
         return None;
@@ -124,20 +109,24 @@ fn flags_of(denied: Option<Verdict>) -> u32 {
 
 /// Tells how a connect ended that was told when it began; `false` when it is this program's to tell.
 #[inline(always)]
-pub(crate) fn complete(task: Kernel, call: Call, arguments: &Arguments, result: i64) -> bool {
-    let Some(request) = request(call, arguments) else {
-        return false;
-    };
+pub(crate) fn complete(task: Kernel, arguments: &Arguments, result: i64) -> bool {
+    let request = request(arguments);
     let Some(sock) = socket(task, request.fd).and_then(|socket| socket.follow(F::socket_sk)) else {
         return false;
     };
+    complete_socket(task, sock, result, request.fd, 0)
+}
+
+/// As [`complete`], of a socket that is known.
+#[inline(always)]
+pub(crate) fn complete_socket(task: Kernel, sock: Kernel, result: i64, fd: i32, found: u32) -> bool {
     if !is_told_elsewhere(sock) {
         return false;
     }
     let denied = denied(result);
-    let found = flags_of(denied);
+    let found = found | flags_of(denied);
     let stage = record::outcome::DONE;
-    if outcome::with_flags(task, sock, stage, result, request.fd, found)
+    if outcome::with_flags(task, sock, stage, result, fd, found)
         && let Some(verdict) = denied
     {
         enforce::reported(verdict.rule);
@@ -157,11 +146,7 @@ pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i
     }
     let denied = denied(result);
     scratch.flag(flags_of(denied));
-    let request = request(call, arguments).unwrap_or(Request {
-        fd: -1,
-        address: 0,
-        address_len: 0,
-    });
+    let request = request(arguments);
     let fixed = scratch.fixed::<SocketCall>();
     clear(fixed);
     fixed.args = arguments.all();
@@ -199,7 +184,7 @@ fn loopback(fixed: &mut SocketCall) {
 
 /// Both ends of the socket.
 #[inline(always)]
-fn ends(scratch: &mut Scratch, sock: Kernel, request: &Request, result: i64) {
+pub(crate) fn ends(scratch: &mut Scratch, sock: Kernel, request: &Request, result: i64) {
     let family: u16 = sock.read_or_default(F::sock_family);
     let fixed = scratch.fixed::<SocketCall>();
     fixed.family = family;
@@ -216,12 +201,18 @@ fn ends(scratch: &mut Scratch, sock: Kernel, request: &Request, result: i64) {
         }
     } else if family == AF_UNIX && !(connected && unix_peer(scratch, sock)) {
         scratch.flag(flags::ADDRESS_FROM_CALLER);
-        let len = bounded_address_len(request.address_len);
-        if len > 2 {
-            let span =
-                text::append_user_bytes(scratch, request.address + 2, len - 2, flags::GIVEN_UNREADABLE);
-            scratch.fixed::<SocketCall>().given = span;
-        }
+        caller_name(scratch, request);
+    }
+}
+
+/// The name of a unix socket that the caller gave.
+#[inline(always)]
+pub(crate) fn caller_name(scratch: &mut Scratch, request: &Request) {
+    scratch.flag(flags::ADDRESS_FROM_CALLER);
+    let len = bounded_address_len(request.address_len);
+    if len > 2 {
+        let span = text::append_user_bytes(scratch, request.address + 2, len - 2, flags::GIVEN_UNREADABLE);
+        scratch.fixed::<SocketCall>().given = span;
     }
 }
 
@@ -236,7 +227,7 @@ fn bounded_address_len(len: u64) -> u64 {
 
 /// The ends of an internet socket.
 #[inline(always)]
-fn inet(fixed: &mut SocketCall, sock: Kernel, family: u16) {
+pub(crate) fn inet(fixed: &mut SocketCall, sock: Kernel, family: u16) {
     fixed.local_port = sock.read_or_default(F::sock_num);
     fixed.remote_port = u16::from_be(sock.read_or_default(F::sock_dport));
     if family == AF_INET6 {
@@ -250,10 +241,18 @@ fn inet(fixed: &mut SocketCall, sock: Kernel, family: u16) {
     }
 }
 
-/// The address that the caller gave, for a socket that does not have it any more.
+/// An address as a caller gives it.
+pub(crate) struct Given {
+    pub(crate) family: u16,
+    /// IPv4 in the first four bytes, or IPv6.
+    pub(crate) address: [u8; 16],
+    /// Host order.
+    pub(crate) port: u16,
+}
+
+/// The internet address in the caller's memory.
 #[inline(always)]
-fn caller_address(scratch: &mut Scratch, request: &Request) {
-    scratch.flag(flags::ADDRESS_FROM_CALLER);
+pub(crate) fn given(request: &Request) -> Option<Given> {
     let mut address = [0_u8; 28];
     let len = if request.address_len > 28 {
         28
@@ -269,26 +268,47 @@ fn caller_address(scratch: &mut Scratch, request: &Request) {
         )
     };
     if read != 0 || len < 8 {
+        return None;
+    }
+    let mut given = Given {
+        family: u16::from_ne_bytes([address[0], address[1]]),
+        address: [0; 16],
+        port: u16::from_be_bytes([address[2], address[3]]),
+    };
+    if given.family == AF_INET6 {
+        given.address.copy_from_slice(&address[8..24]);
+    } else {
+        given.address[..4].copy_from_slice(&address[4..8]);
+    }
+    Some(given)
+}
+
+/// The address that the caller gave, for a socket that does not have it any more.
+#[inline(always)]
+fn caller_address(scratch: &mut Scratch, request: &Request) {
+    scratch.flag(flags::ADDRESS_FROM_CALLER);
+    let Some(given) = given(request) else {
         scratch.flag(flags::GIVEN_UNREADABLE);
         return;
-    }
+    };
     let fixed = scratch.fixed::<SocketCall>();
-    fixed.address_family = u16::from_ne_bytes([address[0], address[1]]);
-    fixed.remote_port = u16::from_be_bytes([address[2], address[3]]);
-    fixed.remote_address = [0; 16];
-    if fixed.address_family == AF_INET6 {
-        fixed.remote_address.copy_from_slice(&address[8..24]);
-    } else {
-        fixed.remote_address[..4].copy_from_slice(&address[4..8]);
-    }
+    fixed.address_family = given.family;
+    fixed.remote_port = given.port;
+    fixed.remote_address = given.address;
 }
 
 /// The peer's address and place, as it was bound; `false` when it has none or cannot be read.
 #[inline(always)]
 fn unix_peer(scratch: &mut Scratch, sock: Kernel) -> bool {
-    let Some(peer) = sock.follow(F::unix_sock_peer) else {
-        return false;
-    };
+    match sock.follow(F::unix_sock_peer) {
+        Some(peer) => unix_name(scratch, peer),
+        None => false,
+    }
+}
+
+/// A unix socket's address and place, as it was bound; `false` when it has none or cannot be read.
+#[inline(always)]
+pub(crate) fn unix_name(scratch: &mut Scratch, peer: Kernel) -> bool {
     let Some(address) = peer.follow(F::unix_sock_addr) else {
         return false;
     };

@@ -26,16 +26,27 @@ const AT_FDCWD: i32 = -100;
 #[inline(always)]
 pub(crate) fn exec(claim: &mut Claim, task: Kernel, binprm: Kernel) -> bool {
     let by_descriptor = binprm.follow(F::binprm_fdpath).is_some();
-    let operation = if by_descriptor { operations::EXECVEAT } else { operations::EXECVE };
+    let operation = if by_descriptor {
+        operations::EXECVEAT
+    } else {
+        operations::EXECVE
+    };
     let scratch = &mut claim.scratch;
     scratch.begin::<PathCall>(Hook::LsmExec);
     let fixed = scratch.fixed::<PathCall>();
     clear(fixed);
     fixed.result = EPERM;
-    fixed.call = if by_descriptor { Call::Execveat } else { Call::Execve } as u32;
+    fixed.call = if by_descriptor {
+        Call::Execveat
+    } else {
+        Call::Execve
+    } as u32;
     fixed.dirfd = AT_FDCWD;
     fixed.dirfd2 = AT_FDCWD;
-    if let Some(at) = binprm.follow(F::binprm_file).and_then(|file| file.address(F::file_f_path)) {
+    if let Some(at) = binprm
+        .follow(F::binprm_file)
+        .and_then(|file| file.address(F::file_f_path))
+    {
         let span = path::append(scratch, at, flags::PATH_TRUNCATED);
         scratch.fixed::<PathCall>().path = span;
     }

@@ -118,7 +118,7 @@ pub(crate) fn numbers(task: Kernel, call: Call, arguments: &Arguments, result: i
 
 /// What the open file says of itself.
 #[inline(always)]
-fn identity(scratch: &mut Scratch, file: Kernel) {
+pub(crate) fn identity(scratch: &mut Scratch, file: Kernel) {
     let found = file::identify(file, &mut scratch.fixed::<Open>().file);
     scratch.flag(found);
     scratch.fixed::<Open>().file_flags = file.read_or_default(F::file_f_flags);

@@ -13,6 +13,20 @@ use crate::{
     kernel::Kernel,
 };
 
+/// How something ended.
+pub(crate) struct End {
+    /// Joins it with its event.
+    pub(crate) key: u64,
+    /// `record::outcome`.
+    pub(crate) stage: u32,
+    /// As the call returns it.
+    pub(crate) result: i64,
+    /// The socket's descriptor, or -1.
+    pub(crate) fd: i32,
+    /// Flags that say more.
+    pub(crate) found: u32,
+}
+
 /// Sends the outcome of a socket's connect; one whose cookie nobody asked for has no event to join.
 #[inline(always)]
 pub(crate) fn socket(task: Kernel, sock: Kernel, stage: u32, result: i64, fd: i32) {
@@ -26,21 +40,51 @@ pub(crate) fn with_flags(task: Kernel, sock: Kernel, stage: u32, result: i64, fd
     if key == 0 {
         return false;
     }
+    let end = End {
+        key,
+        stage,
+        result,
+        fd,
+        found,
+    };
+    of(task, sock, end)
+}
+
+/// Sends what came of a request of `io_uring` that names files.
+#[inline(always)]
+pub(crate) fn of_request(task: Kernel, end: End) -> bool {
+    direct::seen(Kind::Outcome);
+    direct::send::<Outcome>(task, Kind::Outcome, Hook::IoUringComplete, |record| {
+        fill(record, &end);
+    })
+}
+
+/// Fills in all but the socket's own end.
+#[inline(always)]
+fn fill(record: &mut direct::Record<Outcome>, end: &End) {
+    record.header.key = end.key;
+    record.header.flags |= end.found;
+    let fixed = &mut record.fixed;
+    fixed.file = FileId::default();
+    fixed.result = end.result;
+    fixed.fd = end.fd;
+    fixed.stage = end.stage;
+    fixed.file_flags = 0;
+    fixed.local_port = 0;
+    fixed.local_family = 0;
+    fixed.local_address = [0; 16];
+    fixed.path = Span::default();
+    fixed.reserved = 0;
+}
+
+/// Sends how something ended that was done to a socket; `false` when nothing was sent.
+#[inline(always)]
+pub(crate) fn of(task: Kernel, sock: Kernel, end: End) -> bool {
     direct::seen(Kind::Outcome);
     direct::send::<Outcome>(task, Kind::Outcome, Hook::SocketState, |record| {
-        record.header.key = key;
-        record.header.flags |= found;
+        fill(record, &end);
         let fixed = &mut record.fixed;
-        fixed.file = FileId::default();
-        fixed.result = result;
-        fixed.fd = fd;
-        fixed.stage = stage;
-        fixed.file_flags = 0;
         fixed.local_port = sock.read_or_default(F::sock_num);
-        fixed.local_family = 0;
-        fixed.local_address = [0; 16];
-        fixed.path = Span::default();
-        fixed.reserved = 0;
         let family: u16 = sock.read_or_default(F::sock_family);
         if family == AF_INET || family == AF_INET6 {
             fixed.local_family = family;

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// `AT_FDCWD` (`include/uapi/linux/fcntl.h`)
-const AT_FDCWD: i32 = -100;
+pub(crate) const AT_FDCWD: i32 = -100;
 
 /// Sends a record of this kind.
 #[inline(always)]
@@ -123,7 +123,7 @@ fn open_file(scratch: &mut Scratch, task: Kernel, fd: u64) {
 /// The path that a name leads to, without the links on its way: the folder's with the name behind it.
 /// An empty name is the folder's descriptor itself.
 #[inline(always)]
-fn resolved(scratch: &mut Scratch, task: Kernel, dirfd: i32, given: Span, partly: u32) -> Span {
+pub(crate) fn resolved(scratch: &mut Scratch, task: Kernel, dirfd: i32, given: Span, partly: u32) -> Span {
     let is_empty = given.len == 0;
     let is_absolute = !is_empty && text::first_byte(scratch, given) == b'/';
     let at = if is_absolute || dirfd == AT_FDCWD {

@@ -1,5 +1,8 @@
 //! A system call's arguments, out of the caller's saved registers.
 
+use core::{ffi::c_void, ptr};
+
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use sensor_common::syscall::ARGUMENTS_MAX;
 
 /// Offsets into `struct pt_regs` on x86-64: part of the kernel's ABI with user space
@@ -20,6 +23,8 @@ mod registers {
 /// The arguments of the call that is ending.
 pub(crate) struct Arguments {
     registers: *const u64,
+    /// Of `socketcall`, those of the call that it stands for.
+    words: Option<[u32; ARGUMENTS_MAX]>,
     /// The caller is 32-bit code, which passes arguments in other registers.
     pub(crate) compat: bool,
 }
@@ -42,12 +47,37 @@ impl Arguments {
     /// The arguments behind these registers.
     #[inline(always)]
     pub(crate) fn new(registers: *const u64, compat: bool) -> Self {
-        Self { registers, compat }
+        Self {
+            registers,
+            words: None,
+            compat,
+        }
+    }
+
+    /// Those of the call that `socketcall` stands for: words in the caller's memory. Those that cannot be read are 0.
+    #[inline(always)]
+    pub(crate) fn of_socketcall(registers: *const u64) -> Self {
+        let at = register(registers, registers::CX) & 0xffff_ffff;
+        let mut words = [0_u32; ARGUMENTS_MAX];
+        for (index, word) in (0..).zip(&mut words) {
+            // SAFETY: the helper checks the source, and writes 4 bytes to our own.
+            unsafe {
+                bpf_probe_read_user(ptr::from_mut(word).cast(), 4, (at + index * 4) as *const c_void);
+            }
+        }
+        Self {
+            registers,
+            words: Some(words),
+            compat: true,
+        }
     }
 
     /// All six.
     #[inline(always)]
     pub(crate) fn all(&self) -> [u64; ARGUMENTS_MAX] {
+        if let Some(words) = self.words {
+            return words.map(u64::from);
+        }
         let [first, second, third, fourth] = self.first_four();
         let read = |at| register(self.registers, at);
         if self.compat {
@@ -62,6 +92,9 @@ impl Arguments {
     /// The first four.
     #[inline(always)]
     pub(crate) fn first_four(&self) -> [u64; 4] {
+        if let Some([first, second, third, fourth, ..]) = self.words {
+            return [first, second, third, fourth].map(u64::from);
+        }
         let read = |at| register(self.registers, at);
         if self.compat {
             // The upper halves are the kernel's.

@@ -6,8 +6,10 @@
 //! tell of the current task. Each allows what it sees (returns 1).
 
 use aya_ebpf::{
-    EbpfContext as _, helpers::generated::bpf_get_socket_cookie, macros::cgroup_sock_addr,
-    programs::SockAddrContext,
+    EbpfContext as _,
+    helpers::generated::bpf_get_socket_cookie,
+    macros::{cgroup_sock, cgroup_sock_addr},
+    programs::{SockAddrContext, SockContext},
 };
 use sensor_common::hook::Hook;
 
@@ -50,16 +52,19 @@ fn peer_6(ctx: &SockAddrContext) -> Peer {
     }
 }
 
+/// The socket's address as a number, which is only passed on.
+#[inline(always)]
+fn socket_of(ctx: &SockAddrContext) -> *const u64 {
+    // SAFETY: the context is valid while the program runs.
+    unsafe { (*ctx.sock_addr).__bindgen_anon_1.sk as *const u64 }
+}
+
 /// The socket: its cookie, which this asks for and so makes, and its address as a number.
 #[inline(always)]
 fn own(ctx: &SockAddrContext) -> (u64, *const u64) {
-    // SAFETY: the helper takes the context; the pointer is only passed on.
-    unsafe {
-        (
-            bpf_get_socket_cookie(ctx.as_ptr()),
-            (*ctx.sock_addr).__bindgen_anon_1.sk as *const u64,
-        )
-    }
+    // SAFETY: the helper takes the context.
+    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    (cookie, socket_of(ctx))
 }
 
 /// Reports a connect of an IPv4 address, before it is tried.
@@ -79,5 +84,43 @@ pub(crate) fn connect4(ctx: SockAddrContext) -> i32 {
 pub(crate) fn connect6(ctx: SockAddrContext) -> i32 {
     let (cookie, sk) = own(&ctx);
     socket::connect(Hook::Connect6, &peer_6(&ctx), cookie, sk);
+    ALLOW
+}
+
+/// Reports a datagram to an IPv4 address, before it is sent; each of `sendmmsg`. Of IPv6 sockets too, when the address
+/// is an IPv4 one in IPv6 clothes.
+///
+/// Hook: `cgroup/sendmsg4`, from 4.18 on. UDP and UDP-Lite; not of sockets that are connected.
+#[cgroup_sock_addr(sendmsg4)]
+pub(crate) fn sendmsg4(ctx: SockAddrContext) -> i32 {
+    socket::send(Hook::SendMessage4, &peer_4(&ctx), socket_of(&ctx));
+    ALLOW
+}
+
+/// Reports a datagram to an IPv6 address, before it is sent.
+///
+/// Hook: `cgroup/sendmsg6`, from 4.18 on.
+#[cgroup_sock_addr(sendmsg6)]
+pub(crate) fn sendmsg6(ctx: SockAddrContext) -> i32 {
+    socket::send(Hook::SendMessage6, &peer_6(&ctx), socket_of(&ctx));
+    ALLOW
+}
+
+/// Reports that a socket has an IPv4 address and a port, which the kernel may have chosen.
+///
+/// Hook: `cgroup/post_bind4`, from 4.17 on; its context is the socket itself (`__cgroup_bpf_run_filter_sk`,
+/// `kernel/bpf/cgroup.c`). TCP, UDP and UDP-Lite; not raw sockets, and not a port that is left open until `connect`.
+#[cgroup_sock(post_bind4)]
+pub(crate) fn post_bind4(ctx: SockContext) -> i32 {
+    socket::bound(Hook::PostBind4, ctx.sock.cast_const().cast());
+    ALLOW
+}
+
+/// As [`post_bind4`], for IPv6.
+///
+/// Hook: `cgroup/post_bind6`, from 4.17 on.
+#[cgroup_sock(post_bind6)]
+pub(crate) fn post_bind6(ctx: SockContext) -> i32 {
+    socket::bound(Hook::PostBind6, ctx.sock.cast_const().cast());
     ALLOW
 }

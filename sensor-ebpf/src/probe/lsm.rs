@@ -45,7 +45,10 @@ impl Claim {
         let start = task.read_or_default::<u32>(F::task_pid);
         for attempt in 0..ATTEMPTS {
             let index = start.wrapping_add(attempt * 5) % LSM_SLOTS;
-            if LSM_CLAIMS.insert(&index, &1, aya_ebpf::bindings::BPF_NOEXIST.into()).is_err() {
+            if LSM_CLAIMS
+                .insert(&index, &1, aya_ebpf::bindings::BPF_NOEXIST.into())
+                .is_err()
+            {
                 continue;
             }
             let Some(found) = LSM_SLOTS_OF.get_ptr_mut(index) else {
@@ -80,7 +83,9 @@ pub(crate) fn deny_exec(ctx: LsmContext) -> i32 {
         return 0;
     }
     let task = task::current();
-    let Some(mut claim) = Claim::take(task) else { return 0 };
+    let Some(mut claim) = Claim::take(task) else {
+        return 0;
+    };
     let is_denied = denied::exec(&mut claim, task, Kernel(ctx.arg::<u64>(0)));
     claim.release();
     if is_denied { EPERM as i32 } else { 0 }
@@ -101,7 +106,9 @@ pub(crate) fn deny_open(ctx: LsmContext) -> i32 {
         return 0;
     }
     let task = task::current();
-    let Some(mut claim) = Claim::take(task) else { return 0 };
+    let Some(mut claim) = Claim::take(task) else {
+        return 0;
+    };
     let is_denied = denied::open(&mut claim, task, file);
     claim.release();
     if is_denied { EPERM as i32 } else { 0 }

@@ -1,10 +1,10 @@
 //! TCP sockets, from their changes of state.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use sensor_common::{kernel_fields::KernelField as F, record::outcome};
+use sensor_common::{hook::sources, kernel_fields::KernelField as F, record::outcome};
 
 use crate::{
-    collect,
+    collect, direct,
     kernel::{Kernel, task},
 };
 
@@ -12,8 +12,9 @@ use crate::{
 const TCP_ESTABLISHED: u32 = 1;
 const TCP_SYN_SENT: u32 = 2;
 const TCP_CLOSE: u32 = 7;
+const TCP_LISTEN: u32 = 10;
 
-/// Reports how a connect began and ended.
+/// Reports how a connect began and ended, and that a socket takes connections.
 ///
 /// Hook: `tp_btf/inet_sock_set_state`; `SYN_SENT` in the caller, the end often in an interrupt, so that the
 /// current task is not asked.
@@ -22,6 +23,16 @@ const TCP_CLOSE: u32 = 7;
 pub(crate) fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     let sock = Kernel(ctx.arg::<u64>(0));
     let (old, new) = (ctx.arg::<u32>(1), ctx.arg::<u32>(2));
+    if new == TCP_LISTEN {
+        // MPTCP sets it twice.
+        if old != TCP_LISTEN {
+            collect::socket::listening(sock);
+        }
+        return 0;
+    }
+    if direct::sources() & sources::STATE_CONNECT == 0 {
+        return 0;
+    }
     let stage = match (old, new) {
         (TCP_CLOSE, TCP_SYN_SENT) => outcome::BEGUN,
         (TCP_SYN_SENT, TCP_ESTABLISHED) => outcome::DONE,

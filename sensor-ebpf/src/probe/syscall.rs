@@ -7,6 +7,7 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use sensor_common::{
     filter::Stage,
+    hook::Hook,
     kind::Kind,
     record::{Open, flags},
     syscall::{Call, Handler, Places, Route},
@@ -14,14 +15,12 @@ use sensor_common::{
 
 use super::arguments::{self, Arguments};
 use crate::{
-    collect, emit, enforce, filter,
+    collect::{self, socket_call::Done},
+    emit, enforce, filter,
     kernel::{self, task},
-    maps::{CALLS, HANDLERS, ROUTES},
+    maps::{CALLS, HANDLERS, ROUTES, SOCKET_CALLS},
     scratch::Scratch,
 };
-
-/// `SYS_CONNECT` of the 32-bit `socketcall` (`include/uapi/linux/net.h`).
-const SYS_CONNECT: u64 = 3;
 
 /// What the call's number leads to, for this kind of caller; `None` for nothing.
 #[inline(always)]
@@ -82,10 +81,40 @@ fn called(ctx: &BtfTracePointContext) -> Option<Called> {
     })
 }
 
+/// As [`called`], where the call may be one that the 32-bit `socketcall` stands for.
+#[inline(always)]
+fn called_socket(ctx: &BtfTracePointContext) -> Option<Called> {
+    let mut called = called(ctx)?;
+    if matches!(called.call, Call::SocketCall) {
+        let number = SOCKET_CALLS.get(called.arguments.first_four()[0] as u32)? & 0xff;
+        called.places = CALLS.get(number)?;
+        called.call = Call::from_number(number as u8);
+        called.kind = Kind::from_number(called.places.kind)?;
+        called.arguments = Arguments::of_socketcall(ctx.arg::<*const u64>(0));
+    }
+    Some(called)
+}
+
+/// Goes on to the handler of the call that the 32-bit `socketcall` stands for.
+///
+/// Hook: `tp_btf/sys_exit`, by tail call.
+#[btf_tracepoint(function = "sys_exit")]
+pub(crate) fn exit_socketcall(ctx: BtfTracePointContext) -> i32 {
+    let [which, ..] = Arguments::new(ctx.arg::<*const u64>(0), true).first_four();
+    if let Some(entry) = SOCKET_CALLS.get(which as u32) {
+        let handler = *entry >> 8;
+        if handler != Handler::None as u32 {
+            // SAFETY: nothing is held that a program that does not return would keep.
+            unsafe { HANDLERS.tail_call(&ctx, handler) };
+        }
+    }
+    0
+}
+
 /// Counts a call, and whether it is wanted: not the agent's own, and not failed when failed calls are not
 /// wanted.
 #[inline(always)]
-fn wanted(kind: Kind, result: i64) -> bool {
+pub(crate) fn wanted(kind: Kind, result: i64) -> bool {
     emit::seen(kind);
     let failed = result < 0 && result != EINPROGRESS;
     if emit::is_agent() || (failed && kernel::want_failed() == 0) {
@@ -149,15 +178,36 @@ pub(crate) fn exit_open_send(_ctx: BtfTracePointContext) -> i32 {
 /// Hook: `tp_btf/sys_exit`, by tail call.
 #[btf_tracepoint(function = "sys_exit")]
 pub(crate) fn exit_connect(ctx: BtfTracePointContext) -> i32 {
-    let Some(called) = called(&ctx) else { return 0 };
-    if matches!(called.call, Call::SocketCall) && called.arguments.first_four()[0] != SYS_CONNECT {
+    let Some(called) = called_socket(&ctx) else {
         return 0;
-    }
-    if collect::connect::complete(task::current(), called.call, &called.arguments, called.result) {
+    };
+    if collect::connect::complete(task::current(), &called.arguments, called.result) {
         return 0;
     }
     if wanted(Kind::Connect, called.result) {
         collect::connect::collect(task::current(), called.call, &called.arguments, called.result);
+    }
+    0
+}
+
+/// Handles the calls that make sockets, give them an address, take connections and set filters. Of what the socket
+/// itself has told, it tells the end.
+///
+/// Hook: `tp_btf/sys_exit`, by tail call.
+/// Leaves out: options that are no filters, and that no connection was there to be taken.
+#[btf_tracepoint(function = "sys_exit")]
+pub(crate) fn exit_socket(ctx: BtfTracePointContext) -> i32 {
+    if let Some(called) = called_socket(&ctx)
+        && !is_noise(&called)
+    {
+        let done = Done::call(
+            task::current(),
+            called.kind,
+            called.call,
+            &called.arguments,
+            called.result,
+        );
+        collect::socket_call::finish(task::current(), &done, Hook::Usual);
     }
     0
 }
@@ -209,15 +259,42 @@ pub(crate) fn exit_identity(ctx: BtfTracePointContext) -> i32 {
 const PR_SET_VMA: u64 = 0x5356_4d41;
 /// `PROT_EXEC` (`include/uapi/asm-generic/mman-common.h`)
 const PROT_EXEC: u64 = 4;
+/// `SOL_SOCKET` and options about filters (`include/uapi/asm-generic/socket.h`).
+const SOL_SOCKET: u64 = 1;
+const SO_ATTACH_FILTER: u64 = 26;
+const SO_DETACH_FILTER: u64 = 27;
+const SO_LOCK_FILTER: u64 = 44;
+const SO_ATTACH_BPF: u64 = 50;
+const SO_ATTACH_REUSEPORT_CBPF: u64 = 51;
+const SO_ATTACH_REUSEPORT_EBPF: u64 = 52;
+/// No connection waits (`include/uapi/asm-generic/errno-base.h`).
+const EAGAIN: i64 = -11;
 /// `CLONE_NEW*` (`include/uapi/linux/sched.h`): time, mount, cgroup, uts, ipc, user, pid, network.
 const CLONE_NAMESPACES: u64 = 0x7e02_0080;
 
+/// Whether a socket's option is about filters.
+#[inline(always)]
+fn is_filter(level: u64, option: u64) -> bool {
+    level == SOL_SOCKET
+        && matches!(
+            option,
+            SO_ATTACH_FILTER
+                | SO_DETACH_FILTER
+                | SO_LOCK_FILTER
+                | SO_ATTACH_BPF
+                | SO_ATTACH_REUSEPORT_CBPF
+                | SO_ATTACH_REUSEPORT_EBPF
+        )
+}
+
 /// Whether it is one of the many calls of its kind that tell nothing: memory that is not executable, processes
-/// that stay in their parent's namespaces, names of memory.
+/// that stay in their parent's namespaces, names of memory, options that are no filters, no connection to take.
 #[inline(always)]
 fn is_noise(called: &Called) -> bool {
-    let [first, _, third, _] = called.arguments.first_four();
+    let [first, second, third, _] = called.arguments.first_four();
     match called.kind {
+        Kind::Accept => called.result == EAGAIN,
+        Kind::Sockopt => !is_filter(second, third),
         Kind::Prctl => first == PR_SET_VMA,
         Kind::Mprotect | Kind::Mmap if !matches!(called.call, Call::OldMmap) => third & PROT_EXEC == 0,
         Kind::Clone => clone_flags(called.call, first) & CLONE_NAMESPACES == 0,

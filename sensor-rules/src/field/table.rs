@@ -340,6 +340,10 @@ super::fields! {
     EvtKilled "evt.killed" Bool [Own] None "the sensor killed the process for it, for a rule whose action is kill";
     EvtIncomplete "evt.incomplete" Text [Own] None "what that is, as field: reason; no value when nothing is";
     EvtHook "evt.hook" Text [Own] None "the place in the kernel that told of the event";
+    EvtViaIoUring "evt.via_io_uring" Bool [Own] None "it was asked for through io_uring and not by a system call of its own";
+    SockFamily "sock.family" Text [Own] None "the socket's address family (AF_INET, AF_PACKET, ...)";
+    SockType "sock.type" Text [Own] None "the socket's type (SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, ...)";
+    SockProtocol "sock.protocol" Int64 [Own] None "the socket's protocol, by number (IPPROTO_*, ETH_P_* in network order, NETLINK_*)";
     SockCgroupDiffers "sock.cgroup_differs" Bool [Own] None "the socket was made in another cgroup than the process's; only where the socket told of it";
     PathMismatch "path.mismatch" Bool [Own] None "the caller's name is not the file's: links, dots, or a race; a relative name is compared with the end of the path";
     PathUnresolved "path.unresolved" Bool [Own] None "the path is only the caller's word: the kernel has not resolved it";

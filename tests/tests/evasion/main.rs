@@ -9,8 +9,11 @@
 
 mod agent;
 mod containers;
+mod io_uring;
 mod names;
 mod network;
 mod powers;
 mod races;
+mod sockets;
 mod starts;
+mod watch;

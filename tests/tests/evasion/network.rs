@@ -7,15 +7,9 @@ use std::{
 };
 
 use sensor_proto::v1::Detection;
-use sensor_tests::{
-    client::{Client, Subscription},
-    helper,
-    lock::{self, Claim},
-    report,
-    sensor::Sensor,
-    values::Values as _,
-    wait::DEADLINE,
-};
+use sensor_tests::{client::Subscription, helper, report, values::Values as _, wait::DEADLINE};
+
+use crate::watch::{self, Agent, pid_of};
 
 const RULES: &str = r#"
 - rule: connect
@@ -25,81 +19,21 @@ const RULES: &str = r#"
     %evt.type %evt.rawres %evt.res %evt.hook %fd.name %fd.type %fd.l4proto %fd.sip %fd.sport %fd.connected
     %sock.cgroup_differs %proc.name %evt.incomplete
   priority: NOTICE
-- rule: exec
-  desc: what a helper's end is told by
-  condition: evt.type = procexit and proc.name startswith e2e-
-  output: "%proc.name"
-  priority: NOTICE
 "#;
-
-struct Agent {
-    client: Client,
-    // Ends after its client, and before the machine is given back.
-    _sensor: Sensor,
-    _claim: Claim,
-}
 
 /// An agent with a profile; `None` without root, which is said.
 fn agent(profile: &str) -> Option<Agent> {
-    if !rustix::process::geteuid().is_root() {
-        report::skip("not root");
-        return None;
-    }
-    let claim = lock::shared().unwrap();
-    let sensor = Sensor::builder()
-        .rules(RULES)
-        .set("stdout.enabled=false")
-        .set("kernel.activity_ring_bytes=67108864")
-        .set(format!("kernel.profile={profile}"))
-        .start()
-        .unwrap();
-    let client = sensor.client().unwrap();
-    Some(Agent {
-        client,
-        _sensor: sensor,
-        _claim: claim,
-    })
+    watch::agent(profile, RULES)
 }
 
-fn pid_of(detection: &Detection) -> u32 {
-    detection.process.as_ref().map_or(0, |process| process.pid)
-}
-
-/// Runs a helper to its end, and returns its connects: all of them, since its end is told after them.
+/// Runs a helper to its end: its result, and its connects.
 fn connects(
     stream: &mut Subscription<'_>,
     program: &'static str,
     arguments: &[&str],
 ) -> (i64, Vec<Detection>) {
-    let output = Command::new(helper::path(program).unwrap())
-        .args(arguments)
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let pid = output.id();
-    let output = output.wait_with_output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    let printed = String::from_utf8(output.stdout).unwrap();
-    let result = printed.split_whitespace().next().unwrap().parse().unwrap();
-    let mut found = Vec::new();
-    let mut ended = None;
-    // A connect whose end nobody tells is told 200 ms after it began, which may be after the process's end.
-    let end = Instant::now() + DEADLINE;
-    while Instant::now() < end && ended.is_none_or(|at: Instant| at.elapsed() < Duration::from_millis(500)) {
-        let Some(detection) = stream
-            .find(Duration::from_millis(100), |detection| pid_of(detection) == pid)
-            .unwrap()
-        else {
-            continue;
-        };
-        if detection.rule == "exec" {
-            ended = Some(Instant::now());
-        } else {
-            found.push(detection);
-        }
-    }
-    assert!(ended.is_some(), "the end of {arguments:?} did not come");
-    (result, found)
+    let (printed, found) = watch::events(stream, &helper::path(program).unwrap(), arguments);
+    (printed[0], found)
 }
 
 /// The one connect there must be, with its destination's address and port.

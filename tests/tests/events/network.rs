@@ -124,13 +124,14 @@ fn unix_sockets_are_told_by_their_names() {
     let cases = [
         ("unix", stream.to_str().unwrap(), "stream"),
         ("unix-datagram", datagram.to_str().unwrap(), "datagram"),
-        ("abstract", &name, &name),
+        ("abstract", &name, &format!("@{name}")),
     ];
     for (kind, name, filename) in cases {
         let (pid, result, _) = connect(&[kind, name]);
         assert_eq!(result, 0, "{kind}");
         let found = connects.of(pid, |_| true);
-        assert_eq!(found.text("fd.name"), name, "{kind}");
+        let told = if kind == "abstract" { filename } else { name };
+        assert_eq!(found.text("fd.name"), told, "{kind}");
         assert_eq!(found.text("fd.filename"), filename, "{kind}");
         assert_eq!(found.text("fd.type"), "unix", "{kind}");
         assert_eq!(found.text("fd.sockfamily"), "unix", "{kind}");

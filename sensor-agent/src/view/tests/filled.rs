@@ -84,6 +84,7 @@ fn connection(family: u16, path: &'static [u8], given: &'static [u8]) -> Body<'s
     let fixed = record::SocketCall {
         family,
         address_family: family,
+        socket_type: 1,
         protocol: 6,
         local_port: 40000,
         remote_port: 80,
