@@ -35,7 +35,10 @@ use crate::{
     metrics::Metrics,
     pipeline::{self, Pipeline, publish::Ids},
     recording::tap::Tap,
-    runtime::{socket::Sockets, worker::Worker},
+    runtime::{
+        socket::{Health, Sockets},
+        worker::Worker,
+    },
     serve::{self, Server},
     sink::{
         Encoder, Format,
@@ -274,11 +277,7 @@ impl Watched {
         let Outputs { metrics, hub, .. } = outputs;
         let limits = state_limits(&config);
         let (facts, told) = feed::channel();
-        let waits = Duration::from_millis(config.state.facts_wait_ms.into());
-        let sockets = Sockets::start(&config.runtimes, waits, &facts, &metrics.runtimes)
-            .map_err(anyhow::Error::from)?;
-        let runtimes = sockets.health();
-        let worker = Worker::start(facts.clone(), sockets).map_err(anyhow::Error::from)?;
+        let (worker, runtimes) = ask_runtimes(&config, &facts, metrics)?;
         let identity = Identity::start(facts.clone()).map_err(anyhow::Error::from)?;
         let kubernetes = kubernetes::start(
             &config.kubernetes,
@@ -363,6 +362,20 @@ impl Watched {
             kubernetes,
         })
     }
+}
+
+/// Starts the threads that look for facts of containers; how the runtimes' sockets do.
+fn ask_runtimes(
+    config: &Config,
+    facts: &feed::FactSender,
+    metrics: &Metrics,
+) -> Result<(Worker, Vec<Arc<Health>>), RunError> {
+    let waits = Duration::from_millis(config.state.facts_wait_ms.into());
+    let sockets = Sockets::start(&config.runtimes, waits, facts, &metrics.runtimes);
+    let sockets = sockets.map_err(anyhow::Error::from)?;
+    let health = sockets.health();
+    let worker = Worker::start(facts.clone(), sockets).map_err(anyhow::Error::from)?;
+    Ok((worker, health))
 }
 
 /// One counter a rule, in the rules' order.
