@@ -46,7 +46,7 @@ fn planned() -> impl Iterator<Item = (Kind, &'static [Stage])> {
     let has_call = |kind: &Kind| Call::ALL.iter().any(|call| call.kind() == Some(*kind));
     Kind::ALL.into_iter().filter(has_call).filter_map(|kind| {
         let stages: &[Stage] = match handler_of(kind) {
-            Handler::None | Handler::Dup => return None,
+            Handler::None | Handler::Dup | Handler::Socket | Handler::SocketCall => return None,
             Handler::Open => &Stage::ALL,
             Handler::Path | Handler::Connect | Handler::Identity | Handler::Plain => &[Stage::Late],
         };

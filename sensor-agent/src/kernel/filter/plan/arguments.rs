@@ -171,7 +171,10 @@ fn as_number(test: Test<'_>, source: Source) -> Formula {
         | Source::Request(index)
         | Source::Flags(index, _)
         | Source::Name(index, _) => number(question, negated, half(index), Domain::Short),
-        Source::Path | Source::Path2 | Source::Text | Source::Given => constant(question, negated, None),
+        Source::SocketFd | Source::QueuePercent => TRUE,
+        Source::Path | Source::Path2 | Source::Text | Source::Given | Source::Tuple | Source::Address => {
+            constant(question, negated, None)
+        }
     }
 }
 
