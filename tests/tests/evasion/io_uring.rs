@@ -7,7 +7,7 @@ use sensor_tests::{client::Subscription, helper, report, values::Values as _};
 
 use crate::watch::{self, Agent};
 
-const RULES: &str = r#"
+const RULES: &str = r"
 - rule: ring
   desc: what a helper does through a ring
   condition: >
@@ -19,7 +19,7 @@ const RULES: &str = r#"
     %fd.sip %fd.sport %fd.cport %fs.path.name %fs.path.source %fs.path.target %sock.family %path.unresolved
     %evt.incomplete %proc.name
   priority: NOTICE
-"#;
+";
 
 fn agent(profile: &str) -> Option<Agent> {
     ready(watch::agent(profile, RULES)?)

@@ -11,7 +11,7 @@ use sensor_tests::{client::Subscription, helper, report, values::Values as _, wa
 
 use crate::watch::{self, Agent, pid_of};
 
-const RULES: &str = r#"
+const RULES: &str = r"
 - rule: connect
   desc: every connect of a helper
   condition: evt.type = connect and proc.name startswith e2e-
@@ -19,7 +19,7 @@ const RULES: &str = r#"
     %evt.type %evt.rawres %evt.res %evt.hook %fd.name %fd.type %fd.l4proto %fd.sip %fd.sport %fd.connected
     %sock.cgroup_differs %proc.name %evt.incomplete
   priority: NOTICE
-"#;
+";
 
 /// An agent with a profile; `None` without root, which is said.
 fn agent(profile: &str) -> Option<Agent> {
