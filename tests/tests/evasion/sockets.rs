@@ -14,7 +14,7 @@ use sensor_tests::{cgroup::Cgroup, client::Subscription, helper, report, values:
 
 use crate::watch;
 
-const RULES: &str = r#"
+const RULES: &str = r"
 - rule: socket
   desc: what a helper does with sockets
   condition: >
@@ -25,7 +25,7 @@ const RULES: &str = r#"
     %fd.sport %fd.cip %fd.cport %fd.lport %fd.rport %fd.is_server %fd.connected %fd.name_changed %sock.family
     %sock.type %sock.cgroup_differs %evt.incomplete
   priority: NOTICE
-"#;
+";
 
 /// What the helper printed, and its events of some types.
 fn run(stream: &mut Subscription<'_>, types: &[&str], arguments: &[&str]) -> (Vec<i64>, Vec<Detection>) {
