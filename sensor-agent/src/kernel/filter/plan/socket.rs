@@ -19,6 +19,7 @@ use super::{
 const AF_UNIX: i64 = 1;
 const AF_INET: i64 = 2;
 const AF_INET6: i64 = 10;
+const AF_NETLINK: i64 = 16;
 
 /// Where a member of [`SocketCall`] is in a record.
 macro_rules! at {
@@ -60,14 +61,18 @@ pub(super) fn decide(test: Test<'_>) -> Formula {
         question, negated, ..
     } = test;
     match question.field().field {
-        Field::FdType => of_family(test, [b"unix", b"ipv4", b"ipv6"]),
-        Field::FdTypechar => of_family(test, [b"u", b"4", b"6"]),
+        Field::FdType => of_family(test, [b"unix", b"ipv4", b"ipv6", b"netlink"]),
+        Field::FdTypechar => of_family(test, [b"u", b"4", b"6", b"n"]),
         Field::FdSockfamily => cases(
             question,
             negated,
             [
                 (Formula::is(FAMILY, AF_UNIX), Some(Value::Text(b"unix"))),
-                (Formula::is_not(FAMILY, AF_UNIX), Some(Value::Text(b"ip"))),
+                (internet(), Some(Value::Text(b"ip"))),
+                (
+                    Formula::all([Formula::is_not(FAMILY, AF_UNIX), not_internet()]),
+                    None,
+                ),
             ],
         ),
         Field::FdL4proto => protocol(test),
@@ -80,9 +85,22 @@ pub(super) fn decide(test: Test<'_>) -> Formula {
     }
 }
 
-fn of_family(test: Test<'_>, [unix, ipv4, ipv6]: [&'static [u8]; 3]) -> Formula {
+/// That it is an internet socket.
+fn internet() -> Formula {
+    Formula::number(FAMILY, [(AF_INET, AF_INET), (AF_INET6, AF_INET6)])
+}
+
+/// That it is none.
+fn not_internet() -> Formula {
+    Formula::all([
+        Formula::is_not(FAMILY, AF_INET),
+        Formula::is_not(FAMILY, AF_INET6),
+    ])
+}
+
+fn of_family(test: Test<'_>, [unix, ipv4, ipv6, netlink]: [&'static [u8]; 4]) -> Formula {
     let is = |family| Formula::is(FAMILY, family);
-    let other = [AF_UNIX, AF_INET, AF_INET6].map(|family| Formula::is_not(FAMILY, family));
+    let other = [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK].map(|family| Formula::is_not(FAMILY, family));
     cases(
         test.question,
         test.negated,
@@ -90,6 +108,7 @@ fn of_family(test: Test<'_>, [unix, ipv4, ipv6]: [&'static [u8]; 3]) -> Formula 
             (is(AF_UNIX), Some(Value::Text(unix))),
             (is(AF_INET), Some(Value::Text(ipv4))),
             (is(AF_INET6), Some(Value::Text(ipv6))),
+            (is(AF_NETLINK), Some(Value::Text(netlink))),
             (Formula::all(other), None),
         ],
     )
@@ -103,19 +122,14 @@ fn protocol(test: Test<'_>) -> Formula {
         (b"icmp", [1, 58]),
         (b"raw", [255, 255]),
     ];
-    let families = || Formula::number(FAMILY, [(AF_INET, AF_INET), (AF_INET6, AF_INET6)]);
-    let other_family = Formula::all([
-        Formula::is_not(FAMILY, AF_INET),
-        Formula::is_not(FAMILY, AF_INET6),
-    ]);
     let named = NAMES.map(|(name, numbers)| {
         let is_it = Formula::number(PROTOCOL, numbers.map(|number| (number, number)));
-        (Formula::all([families(), is_it]), Some(Value::Text(name)))
+        (Formula::all([internet(), is_it]), Some(Value::Text(name)))
     });
     let unnamed = NAMES
         .iter()
         .flat_map(|(_, numbers)| numbers.map(|number| Formula::is_not(PROTOCOL, number)));
-    let none = Formula::any([other_family, Formula::all(unnamed)]);
+    let none = Formula::any([not_internet(), Formula::all(unnamed)]);
     cases(
         test.question,
         test.negated,
@@ -127,8 +141,8 @@ fn protocol(test: Test<'_>) -> Formula {
 fn of_internet(test: Test<'_>, decided: Formula) -> Formula {
     let without = constant(test.question, test.negated, None);
     Formula::any([
-        Formula::all([Formula::is_not(FAMILY, AF_UNIX), decided]),
-        Formula::all([Formula::is(FAMILY, AF_UNIX), without]),
+        Formula::all([internet(), decided]),
+        Formula::all([not_internet(), without]),
     ])
 }
 
