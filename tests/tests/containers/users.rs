@@ -2,7 +2,6 @@
 
 use std::{os::unix::process::CommandExt as _, process::Command};
 
-use rustix::fs::{CWD, FileType, mknodat};
 use sensor_tests::{
     client::Subscription,
     container::Container,
@@ -61,7 +60,7 @@ fn one_id_has_another_name_in_each_container_and_none_on_the_host() {
 }
 
 #[test]
-fn a_changed_file_is_read_again_and_a_pipe_in_its_place_holds_up_nobody() {
+fn a_changed_file_is_read_again() {
     let Some(agent) = agent(&[]) else { return };
     let container = with_user("ann").run(&["/bin/sleep", "1000"]).unwrap();
     let mut stream = agent.client.subscribe(None).unwrap();
@@ -80,27 +79,6 @@ fn a_changed_file_is_read_again_and_a_pipe_in_its_place_holds_up_nobody() {
         (user(&word, &mut stream) == "eve").then_some(())
     });
     assert!(renamed.is_some(), "the new name was never told");
-
-    // Another container has a pipe there that nobody writes to, and a third a link to the host's files.
-    let pipe = Container::builder().run(&["/bin/sleep", "1000"]).unwrap();
-    let passwd = pipe.root().join("etc/passwd");
-    std::fs::remove_file(&passwd).unwrap();
-    mknodat(CWD, &passwd, FileType::Fifo, 0o644.into(), 0).unwrap();
-    let link = Container::builder().run(&["/bin/sleep", "1000"]).unwrap();
-    let passwd = link.root().join("etc/passwd");
-    std::fs::remove_file(&passwd).unwrap();
-    std::os::unix::fs::symlink("/proc/1/root/../../../etc/passwd", &passwd).unwrap();
-    for (container, word) in [(&pipe, "e2e-pipe"), (&link, "e2e-link")] {
-        let mut command = container.exec_command_as("1:1", &["/bin/echo", word]);
-        assert!(command.status().unwrap().success());
-        // The host has a user of this id.
-        assert_eq!(
-            find(&mut stream, &agent, word).text("user.name"),
-            "<NA>",
-            "{word}"
-        );
-    }
-    assert_eq!(user("e2e-last", &mut stream), "eve");
 }
 
 /// C10: root inside is somebody else outside; a rule can ask for either.
