@@ -46,7 +46,7 @@ fn one_id_has_another_name_in_each_container_and_none_on_the_host() {
         assert!(!one.is("meta.pending"), "{one:#?}");
     }
     let status = Command::new("/bin/busybox")
-        .args(["sh", "-c", "exec /proc/self/exe echo e2e-user-host"])
+        .args(["echo", "e2e-user-host"])
         .uid(UID)
         .gid(UID)
         .status();
@@ -117,7 +117,7 @@ fn c10_a_container_with_a_user_namespace_has_its_own_names() {
     let mut stream = agent.client.subscribe(None).unwrap();
     let container = with_user("ann")
         .user_namespace(200_000)
-        .run(&["/bin/echo", "e2e-c10-root"])
+        .run(&["/bin/sh", "-c", "/bin/sleep 1; /bin/echo e2e-c10-root; :"])
         .unwrap();
     let one = find(&mut stream, &agent, "e2e-c10-root");
     assert_eq!(one.text("container.full_id"), container.id());
