@@ -26,7 +26,12 @@ fn with_user(name: &str) -> sensor_tests::container::Builder {
 
 /// What `name` runs: a word, said as that user.
 fn say(name: &str, word: &str) -> [String; 4] {
-    ["su".into(), name.into(), "-c".into(), format!("/bin/echo {word}")]
+    [
+        "su".into(),
+        name.into(),
+        "-c".into(),
+        format!("/bin/sleep 1; /bin/echo {word}; :"),
+    ]
 }
 
 #[test]
@@ -81,13 +86,16 @@ fn a_changed_file_is_read_again() {
     assert!(renamed.is_some(), "the new name was never told");
 }
 
+/// Lives until somebody could look at its user namespace.
+const C10: &str = "/bin/busybox sleep 1; /bin/busybox echo e2e-c10; :";
+
 /// C10: root inside is somebody else outside; a rule can ask for either.
 #[test]
 fn c10_ids_are_told_as_the_host_and_as_the_process_has_them() {
     let Some(agent) = agent(&[]) else { return };
     let mut stream = agent.client.subscribe(None).unwrap();
     let status = Command::new("/usr/bin/unshare")
-        .args(["--user", "--map-root-user", "/bin/busybox", "echo", "e2e-c10"])
+        .args(["--user", "--map-root-user", "/bin/busybox", "sh", "-c", C10])
         .uid(UID)
         .gid(UID)
         .status();
