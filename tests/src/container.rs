@@ -33,8 +33,10 @@ pub struct Builder {
     binds: Vec<(PathBuf, PathBuf)>,
     files: Vec<(PathBuf, Vec<u8>, u32)>,
     capabilities: Vec<String>,
+    annotations: Vec<(String, String)>,
     overlay: bool,
     user_namespace: Option<u32>,
+    privileged: bool,
 }
 
 /// A running container.
@@ -96,6 +98,20 @@ impl Builder {
     #[must_use]
     pub fn capability(mut self, name: impl Into<String>) -> Self {
         self.capabilities.push(name.into());
+        self
+    }
+
+    /// An annotation of the bundle, by which runtimes tell names and images.
+    #[must_use]
+    pub fn annotation(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.annotations.push((key.into(), value.into()));
+        self
+    }
+
+    /// Whether it is privileged as runtimes make it: every capability that we have, every device, nothing hidden.
+    #[must_use]
+    pub fn privileged(mut self, privileged: bool) -> Self {
+        self.privileged = privileged;
         self
     }
 
@@ -177,8 +193,10 @@ impl Container {
             binds: Vec::new(),
             files: Vec::new(),
             capabilities: Vec::new(),
+            annotations: Vec::new(),
             overlay: false,
             user_namespace: None,
+            privileged: false,
         }
     }
 

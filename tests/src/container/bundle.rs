@@ -37,6 +37,51 @@ const CAPABILITIES: &[&str] = &[
     "CAP_SYS_CHROOT",
 ];
 
+/// Every capability, at the place of its number.
+const EVERY_CAPABILITY: [&str; 41] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+];
+
 /// Writes a bundle into `folder`; the overlay that is its root lives as long as what is returned.
 pub(super) fn write<S: AsRef<OsStr>>(
     builder: &Builder,
@@ -138,6 +183,9 @@ fn config<S: AsRef<OsStr>>(
         }));
     }
     let mut capabilities: Vec<&str> = CAPABILITIES.to_vec();
+    if builder.privileged {
+        capabilities = own_capabilities()?;
+    }
     capabilities.extend(builder.capabilities.iter().map(String::as_str));
     let mut namespaces = ["mount", "pid", "network", "ipc", "uts"]
         .map(|kind| json!({ "type": kind }))
@@ -147,6 +195,30 @@ fn config<S: AsRef<OsStr>>(
         namespaces.push(json!({ "type": "user" }));
         mappings.push(json!({ "containerID": 0, "hostID": first_id, "size": 65536 }));
     }
+    let (masked, read_only) = if builder.privileged {
+        (json!([]), json!([]))
+    } else {
+        (
+            json!(["/proc/kcore", "/proc/keys", "/proc/timer_list"]),
+            json!([
+                "/proc/bus",
+                "/proc/fs",
+                "/proc/irq",
+                "/proc/sys",
+                "/proc/sysrq-trigger"
+            ]),
+        )
+    };
+    let devices = if builder.privileged {
+        json!({ "devices": [{ "allow": true, "access": "rwm" }] })
+    } else {
+        json!({})
+    };
+    let annotations: serde_json::Map<_, _> = builder
+        .annotations
+        .iter()
+        .map(|(key, value)| (key.clone(), json!(value)))
+        .collect();
     Ok(json!({
         "ociVersion": "1.0.2",
         "hostname": &id[..12],
@@ -162,15 +234,26 @@ fn config<S: AsRef<OsStr>>(
             },
         },
         "mounts": mounts,
+        "annotations": annotations,
         "linux": {
             "cgroupsPath": cgroup,
             "namespaces": namespaces,
             "uidMappings": mappings,
             "gidMappings": mappings,
-            "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list"],
-            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+            "maskedPaths": masked,
+            "readonlyPaths": read_only,
+            "resources": devices,
         },
     }))
+}
+
+/// The capabilities that this process can hand on: a root of a container of its own may lack some.
+fn own_capabilities() -> anyhow::Result<Vec<&'static str>> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let bits = u64::from_str_radix(line.context("no CapEff in /proc/self/status")?.trim(), 16)?;
+    let has = |(number, name): (usize, &'static str)| (bits >> number & 1 == 1).then_some(name);
+    Ok(EVERY_CAPABILITY.into_iter().enumerate().filter_map(has).collect())
 }
 
 fn system_mounts() -> Vec<Value> {
