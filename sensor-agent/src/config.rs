@@ -22,7 +22,7 @@ pub use report::ConfigErrors;
 pub use sections::{
     AppendOutputConfig, Config, EnforceConfig, FileConfig, GrpcConfig, KernelConfig, KubernetesConfig,
     LogConfig, LogFormat, LogLevel, Matching, MetricsConfig, OutputMatch, Profile, RuleSelector, RulesConfig,
-    RuntimesConfig, StateConfig, StdoutConfig, TcpConfig, TlsConfig,
+    RuntimesConfig, SelfTestConfig, StateConfig, StdoutConfig, TcpConfig, TlsConfig,
 };
 
 use check::Problem;

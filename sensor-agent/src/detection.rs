@@ -6,7 +6,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use prost_types::Timestamp;
-use sensor_common::kind::Kind;
 use sensor_proto::v1;
 use sensor_rules::{
     engine::{Rule, Scratch},
@@ -193,13 +192,32 @@ fn file(view: &View<'_>) -> Option<v1::File> {
 }
 
 /// A loss, as the stream tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lost<'a> {
+    /// Why.
+    pub cause: &'a str,
+    /// The kind of event or, where that is not known, the program that would have told it.
+    pub kind: &'a str,
+    /// How many.
+    pub count: u64,
+    /// Between these, in nanoseconds since 1970.
+    pub between: (u64, u64),
+    /// Whose, as the kernel numbers cgroups; 0 where it is not known.
+    pub cgroup_id: u64,
+    /// Its container's id; empty where there is none.
+    pub container: &'a str,
+}
+
+/// A loss, as the wire has it.
 #[must_use]
-pub fn gap(epoch_ns: u64, cause: &str, kind: Kind, count: u64, container: &str) -> v1::Gap {
+pub fn gap(lost: Lost<'_>) -> v1::Gap {
     v1::Gap {
-        time: Some(timestamp(epoch_ns)),
-        cause: cause.to_owned(),
-        kind: kind.name().to_owned(),
-        count,
-        container: container.to_owned(),
+        time: Some(timestamp(lost.between.1)),
+        cause: lost.cause.to_owned(),
+        kind: lost.kind.to_owned(),
+        count: lost.count,
+        container: lost.container.to_owned(),
+        since: Some(timestamp(lost.between.0)),
+        cgroup_id: lost.cgroup_id,
     }
 }

@@ -11,6 +11,8 @@ pub mod enforce;
 pub mod fields;
 pub mod filter;
 mod heap;
+mod inspect;
+pub mod integrity;
 mod io_uring;
 pub mod load;
 pub mod ring;

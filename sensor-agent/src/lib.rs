@@ -22,6 +22,7 @@ pub mod respond;
 pub mod rules;
 pub mod run;
 pub mod runtime;
+pub mod selftest;
 pub mod serve;
 pub mod sink;
 pub mod state;

@@ -34,6 +34,10 @@ pub trait LiveSource: Send + Sync + 'static {
     fn counts(&self) -> Vec<(&'static str, &'static str, u64)>;
     /// How full each table is.
     fn tables(&self) -> Vec<TableFill>;
+    /// How often each program in the kernel was not run, because it ran already.
+    fn misses(&self) -> Vec<(String, u64)>;
+    /// What does not work, as sentences.
+    fn degraded(&self) -> Vec<String>;
 }
 
 /// How full a table of the state is.
@@ -378,6 +382,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// What does not work, as sentences.
+    #[must_use]
+    pub fn degraded(&self) -> Vec<String> {
+        let source = self.live.source.get();
+        source.map_or_else(Vec::new, |source| source.degraded())
+    }
+
     /// A registry in which all is at 0.
     #[must_use]
     pub fn new() -> Arc<Self> {

@@ -29,6 +29,7 @@ use self::{
 use crate::{
     event::{DecodeError, Event, Outcome},
     pending::{self, Pending, Ready},
+    selftest::round::Round,
     state::{State, home::Wanted, lookup::Lookup, seed::Seed},
     stats::Stats,
     view::{Context, View},
@@ -71,6 +72,10 @@ pub struct Pipeline {
     /// Records that were not understood since the log last said so, and when that was.
     malformed: u64,
     malformed_said_ns: u64,
+    /// The canary whose events are looked for.
+    canary: Option<Arc<Round>>,
+    /// The last two times that losses were told, in nanoseconds since 1970.
+    told_between: (u64, u64),
 }
 
 /// What a pipeline needs from outside.
@@ -139,6 +144,8 @@ impl Pipeline {
             reported: HashMap::new(),
             malformed: 0,
             malformed_said_ns: 0,
+            canary: None,
+            told_between: (0, 0),
         }
     }
 
@@ -184,6 +191,11 @@ impl Pipeline {
     /// Says how late it is, in nanoseconds after boot; exact to a batch of records.
     pub fn set_now(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
+    }
+
+    /// Looks for the events of a canary from here on, or for those of none.
+    pub fn look_for(&mut self, canary: Option<Arc<Round>>) {
+        self.canary = canary;
     }
 
     /// Takes one record all the way.
@@ -263,6 +275,11 @@ impl Pipeline {
         }
         self.number += 1;
         self.state.apply(event);
+        let canary = self.canary.as_ref();
+        if canary.is_some_and(|canary| canary.recognises(event)) {
+            self.stats.delivered(event.kind());
+            return;
+        }
         if !self.hold.is_empty() || self.state.has_wanted() || self.state.has_lookups() {
             self.ask();
             self.settle();

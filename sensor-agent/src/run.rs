@@ -5,6 +5,7 @@
 
 mod agent;
 mod answer;
+pub mod canaries;
 mod enforcer;
 mod feed;
 mod reader;

@@ -22,6 +22,7 @@ use crate::{
     metrics::{LiveSource, TableFill},
     pending::PENDING_MAX,
     runtime,
+    selftest::health::Health as SelfTest,
     serve::StatusSource,
     stats::Stats,
 };
@@ -39,6 +40,8 @@ pub struct Live {
     pub hooks: ArcSwap<Vec<HookStatus>>,
     /// What does not work here.
     pub degraded: Vec<String>,
+    /// What the self-test found.
+    pub health: Arc<SelfTest>,
     /// Whether pods are followed, where they are to be.
     pub kubernetes: Option<Arc<Health>>,
     /// How runtimes' sockets do.
@@ -140,6 +143,7 @@ impl StatusSource for Live {
                 )
                 .chain(self.runtimes.iter().filter_map(|socket| socket.degraded()))
                 .chain(rules.refusal())
+                .chain(self.health.degraded().iter().cloned())
                 .collect(),
         }
     }
@@ -177,7 +181,7 @@ impl LiveSource for Live {
             .into_iter()
             .map(|ring| stats.missing[ring as usize].get())
             .sum();
-        vec![
+        let mut counts = vec![
             (
                 "records_missing",
                 "Records whose sequence numbers are missing: lost between a probe and the sensor",
@@ -258,7 +262,18 @@ impl LiveSource for Live {
                 "Time spent on decoding, enriching and matching",
                 stats.busy_ns.get(),
             ),
-        ]
+        ];
+        counts.extend(self.health.counts());
+        counts
+    }
+
+    fn misses(&self) -> Vec<(String, u64)> {
+        let misses = self.counters.misses().into_iter();
+        misses.map(|(name, count)| (name.to_owned(), count)).collect()
+    }
+
+    fn degraded(&self) -> Vec<String> {
+        self.status().degraded
     }
 
     fn tables(&self) -> Vec<TableFill> {

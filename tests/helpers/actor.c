@@ -35,7 +35,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { RESULT = 100, WORDS_MAX = 64, VALUES_MAX = 128, UNDO_MAX = 64 };
+enum { RESULT = 100, READY = 101, WORDS_MAX = 64, VALUES_MAX = 128, UNDO_MAX = 64 };
 
 extern char **environ;
 
@@ -230,18 +230,18 @@ static void own_network(void) {
 }
 
 // exec|process PATH ARG0 UID GID CAPS COUNT ARGS.. ENV..: in a child, with the lines that are left.
-static pid_t start(char **words, int fileless, const char *script) {
+static pid_t start(char **words, int fileless, const char *script, int waits) {
     long uid = atol(words[2]), gid = atol(words[3]), count = atol(words[5]);
     char *arguments[WORDS_MAX] = {words[1]};
     for (long index = 0; index < count; index++) arguments[index + 1] = words[6 + index];
-    int done[2];
-    if (pipe2(done, O_CLOEXEC) != 0) fail("pipe");
+    int done[2], ready[2];
+    if (pipe2(done, O_CLOEXEC) != 0 || pipe2(ready, O_CLOEXEC) != 0) fail("pipe");
     pid_t pid = fork();
     if (pid == 0) {
-        if (setenv("E2E_SCRIPT", script, 1) != 0) _exit(4);
+        if (setenv("E2E_SCRIPT", script, 1) != 0 || dup2(ready[1], READY) < 0) _exit(4);
         for (char **variable = words + 6 + count; *variable; variable++) putenv(*variable);
         // So that capabilities of the file count though root runs it.
-        if (*words[4] && prctl(PR_SET_SECUREBITS, 1, 0, 0, 0) != 0) goto failed;
+        if (*words[4] && uid == 0 && prctl(PR_SET_SECUREBITS, 1, 0, 0, 0) != 0) goto failed;
         if (uid != 0 && (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)) goto failed;
         if (fileless) {
             int memory = memfd_create("fileless", MFD_CLOEXEC), from = open(words[0], O_RDONLY | O_CLOEXEC);
@@ -263,6 +263,11 @@ static pid_t start(char **words, int fileless, const char *script) {
         fail(words[0]);
     }
     close(done[0]);
+    close(ready[1]);
+    // It has told that it is there when it closes its end.
+    char none;
+    if (waits && read(ready[0], &none, 1) < 0) fail(words[0]);
+    close(ready[0]);
     return pid;
 }
 
@@ -385,6 +390,7 @@ int main(void) {
         close(null);
     }
     tell("here");
+    close(READY);
     char *rest = strdup(script), *after = NULL;
     int address = 0;
     while (rest && *rest) {
@@ -393,7 +399,7 @@ int main(void) {
         if (count == 0) continue;
         if (strcmp(words[0], "exec") == 0) {
             int status;
-            waitpid(start(words + 1, 0, rest ? rest : ""), &status, 0);
+            waitpid(start(words + 1, 0, rest ? rest : "", 0), &status, 0);
             return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
         }
         if (strcmp(words[0], "network") == 0) own_network();
@@ -402,7 +408,7 @@ int main(void) {
         else if (strcmp(words[0], "after") == 0) after = words[1];
         else if (strcmp(words[0], "clientServer") == 0) client_server(words);
         else if (strcmp(words[0], "process") == 0 || strcmp(words[0], "fileless") == 0) {
-            pid_t pid = start(words + 2, words[0][0] == 'f', "wait");
+            pid_t pid = start(words + 2, words[0][0] == 'f', "wait", 1);
             if (started_count < UNDO_MAX) started[started_count++] = pid;
             remember(words[1], "pid", pid);
         } else if (strcmp(words[0], "wait") == 0) for (;;) pause();

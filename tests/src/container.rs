@@ -246,6 +246,16 @@ impl Container {
         runc
     }
 
+    /// As [`exec_command`](Self::exec_command), but it ends once the command has begun, which has the very descriptors
+    /// that are given: runc itself would copy what goes through them.
+    #[must_use]
+    pub fn exec_detached<S: AsRef<OsStr>>(&self, command: &[S]) -> Command {
+        let mut runc = runc(self.folder.path());
+        runc.args(["exec", "--detach"]);
+        runc.arg(&self.id).args(command).stdin(Stdio::null());
+        runc
+    }
+
     /// Runs a shell with a terminal in it, as `docker exec -it` does, hands it `line` and waits for its end.
     ///
     /// The terminal is one of `script`, which is on every Debian.

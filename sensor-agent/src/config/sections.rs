@@ -39,8 +39,24 @@ pub struct Config {
     pub respond: RespondConfig,
     /// What the kernel denies.
     pub enforce: EnforceConfig,
+    /// How the sensor looks after itself.
+    pub selftest: SelfTestConfig,
     /// The sensor's own log, on standard error.
     pub log: LogConfig,
+}
+
+/// How the sensor looks after itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SelfTestConfig {
+    /// Seconds between two rounds; 0 for no self-test.
+    pub interval_s: u32,
+}
+
+impl Default for SelfTestConfig {
+    fn default() -> Self {
+        Self { interval_s: 30 }
+    }
 }
 
 /// What rules with `action: deny` do.

@@ -67,7 +67,7 @@ impl Inner {
                     cause: CAUSE.to_owned(),
                     kind: (*kind).to_owned(),
                     count: std::mem::take(count),
-                    container: String::new(),
+                    ..Gap::default()
                 })));
             }
         }

@@ -17,6 +17,8 @@ use super::{
     enforce::{self, Enforcement, Needs},
     fields::MissingField,
     filter::Installed,
+    inspect,
+    integrity::Tampering,
     io_uring::IoUring,
     load::{self, DISPATCHER, LIFECYCLE, LoadError, LoadOptions, Loaded, ProgramSpec, take_map},
     ring::{Asleep, Rings},
@@ -71,6 +73,8 @@ pub struct Probes {
     enforces: Needs,
     profile: Profile,
     denies: bool,
+    /// What the agent itself demands of the filters, beside the rules.
+    also: Vec<Demand>,
 }
 
 /// What reads the kernel side.
@@ -98,6 +102,7 @@ impl Probes {
             counters: Counters {
                 kinds: PerCpuArray::try_from(take_map(ebpf, "COUNTERS")?)?,
                 losses: PerCpuHashMap::try_from(take_map(ebpf, "LOSSES")?)?,
+                programs: load::programs(ebpf)?,
             },
         };
         let routes = Array::try_from(take_map(ebpf, "ROUTES")?)?;
@@ -116,6 +121,7 @@ impl Probes {
             enforces: Needs::default(),
             profile: Profile::Default,
             denies: false,
+            also: Vec::new(),
         };
         Ok((probes, readers))
     }
@@ -168,6 +174,7 @@ impl Probes {
         for (number, route) in (0..).zip(table) {
             self.routes.set(number, RouteValue(route), 0)?;
         }
+        self.expect("ROUTES")?;
         let none = calls.is_empty();
         self.calls = calls;
         match (none, self.dispatcher.take()) {
@@ -192,10 +199,88 @@ impl Probes {
     ) -> Result<Vec<Installed>, LoadError> {
         let filters = &self.loaded.filters;
         let done = match demands {
-            Some(demands) => filters.install(demands, types),
+            Some(demands) => {
+                let both: Vec<_> = demands.iter().chain(&self.also).cloned().collect();
+                filters.install(&both, types)
+            }
             None => filters.clear().map(|()| Vec::new()),
         };
-        Ok(done.map_err(MapError::IoError)?)
+        let installed = done.map_err(MapError::IoError)?;
+        self.expect("FILTERS")?;
+        Ok(installed)
+    }
+
+    /// What the agent itself demands of the filters from the next time on that they are set, beside the rules.
+    pub fn demand_also(&mut self, demands: Vec<Demand>) {
+        self.also = demands;
+    }
+
+    /// Takes what a guarded map holds now for what it must hold.
+    fn expect(&mut self, map: &str) -> Result<(), LoadError> {
+        Ok(self.loaded.integrity.expect(map).map_err(MapError::IoError)?)
+    }
+
+    /// Compares what is attached and set up with what must be, and puts right what somebody else changed.
+    ///
+    /// # Errors
+    /// When the kernel does not tell: for want of a permission.
+    pub fn check(&mut self) -> std::io::Result<Vec<Tampering>> {
+        let mut found = self.loaded.integrity.check()?;
+        let links = inspect::links()?;
+        let mut missing = Vec::new();
+        for name in self.sockets.attached() {
+            let Some(id) = load::program_id(&self.loaded.ebpf, name)? else {
+                continue;
+            };
+            let has_one = links.iter().any(|link| link.program == id && link.is_alive);
+            if !has_one {
+                missing.push(name);
+            }
+        }
+        for name in missing {
+            let repaired = self.sockets.attach_again(&mut self.loaded.ebpf, name);
+            found.push(Tampering {
+                what: "link",
+                name: name.to_owned(),
+                found: "its link was detached, or runs another program".into(),
+                not_repaired: repaired.err().unwrap_or_default(),
+            });
+        }
+        for spec in self.attached_tracepoints() {
+            let Some(id) = load::program_id(&self.loaded.ebpf, spec.name)? else {
+                continue;
+            };
+            if links.iter().any(|link| link.program == id && link.is_alive) {
+                continue;
+            }
+            let repaired = self.program(spec).and_then(|program| {
+                program.attach().map_err(|source| LoadError::Program {
+                    program: spec.name,
+                    source,
+                })
+            });
+            found.push(Tampering {
+                what: "link",
+                name: spec.name.to_owned(),
+                found: "its link is gone".into(),
+                not_repaired: repaired.err().map_or_else(String::new, |error| error.to_string()),
+            });
+        }
+        Ok(found)
+    }
+
+    /// Programs on tracepoints that must run now.
+    fn attached_tracepoints(&self) -> Vec<ProgramSpec> {
+        let lifecycle = LIFECYCLE.into_iter().filter(|_| self.lifecycle_attached);
+        lifecycle
+            .chain(self.dispatcher.is_some().then_some(DISPATCHER))
+            .collect()
+    }
+
+    /// Why maps that are constant can be changed all the same, as sentences.
+    #[must_use]
+    pub fn not_frozen(&self) -> &[String] {
+        self.loaded.integrity.not_frozen()
     }
 
     /// Attaches what rules deny or kill for; until told otherwise it only counts.
@@ -247,12 +332,14 @@ impl Probes {
         self.set_calls(&followed)?;
         let through_rings = [wanted, &followed].concat();
         self.io_uring.follow(&mut self.loaded.ebpf, &through_rings)?;
+        self.expect("IO_CALLS")?;
         let kinds_of = |calls: &[Call]| calls.iter().filter_map(|call| call.kind()).collect::<Vec<_>>();
         let wanted = Wanted {
             kinds: [kinds_of(wanted), kinds_of(&followed)].concat(),
             exits: kinds_of(&self.calls),
         };
         self.sockets.follow(&mut self.loaded.ebpf, &wanted)?;
+        self.expect("SOURCES")?;
         let mut told = BY_SOCKETS.iter().filter(|kind| wanted.kinds.contains(kind));
         Ok(told.all(|kind| self.sockets.tells(*kind)))
     }

@@ -36,19 +36,19 @@ pub struct Refused {
 }
 
 /// `union bpf_attr`: numbers at their offsets.
-struct Attribute([u8; ATTRIBUTE_BYTES]);
+pub(super) struct Attribute(pub(super) [u8; ATTRIBUTE_BYTES]);
 
 impl Attribute {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self([0; ATTRIBUTE_BYTES])
     }
 
-    fn set_u32(mut self, offset: usize, value: u32) -> Self {
+    pub(super) fn set_u32(mut self, offset: usize, value: u32) -> Self {
         self.0[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
         self
     }
 
-    fn set_address<T>(mut self, offset: usize, address: *const T) -> Self {
+    pub(super) fn set_address<T>(mut self, offset: usize, address: *const T) -> Self {
         self.0[offset..offset + 8].copy_from_slice(&(address as u64).to_ne_bytes());
         self
     }
@@ -58,7 +58,7 @@ impl Attribute {
 ///
 /// # Safety
 /// Every address in the attribute must be that of live memory of the size that the command reads or writes there.
-unsafe fn bpf(command: i32, attribute: &mut Attribute) -> io::Result<i32> {
+pub(super) unsafe fn bpf(command: i32, attribute: &mut Attribute) -> io::Result<i32> {
     // SAFETY: the kernel reads and writes the attribute's own bytes, whose number it is told; what they point to is
     // the caller's promise.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attribute.0.as_mut_ptr(), ATTRIBUTE_BYTES) };

@@ -1,5 +1,7 @@
 //! Reading what the kernel side counts.
 
+use std::os::fd::{AsFd as _, OwnedFd};
+
 use aya::{
     Pod,
     maps::{MapData, MapError, PerCpuArray, PerCpuHashMap},
@@ -8,6 +10,8 @@ use sensor_common::{
     counters::{KindCounters, LossCause, LossKey},
     kind::{KIND_COUNT, Kind},
 };
+
+use super::inspect;
 
 /// [`KindCounters`] as a map's value.
 #[derive(Clone, Copy)]
@@ -42,6 +46,8 @@ pub struct Loss {
 pub struct Counters {
     pub(super) kinds: PerCpuArray<MapData, CountersValue>,
     pub(super) losses: PerCpuHashMap<MapData, LossMapKey, u64>,
+    /// Every program that was loaded, by name.
+    pub(super) programs: Vec<(String, OwnedFd)>,
 }
 
 impl Counters {
@@ -81,5 +87,17 @@ impl Counters {
             }
         }
         Ok(found)
+    }
+
+    /// How often each program was not run, because it ran already on the same CPU (`bpf_prog_inc_misses_counter`,
+    /// `kernel/bpf/syscall.c`): events that no other counter knows of.
+    pub fn misses(&self) -> Vec<(&str, u64)> {
+        let mut found = Vec::with_capacity(self.programs.len());
+        for (name, program) in &self.programs {
+            if let Ok(facts) = inspect::program(program.as_fd()) {
+                found.push((name.as_str(), facts.misses));
+            }
+        }
+        found
     }
 }

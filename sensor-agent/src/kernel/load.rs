@@ -1,7 +1,8 @@
 //! Loading: from the embedded object to programs in the kernel, set up for this kernel.
 
 use std::{
-    os::fd::AsFd as _,
+    io,
+    os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -25,7 +26,9 @@ use super::{
     direct::{self, Cast},
     fields::{self, MissingField, Offsets},
     filter::Filters,
-    heap, io_uring, sockets,
+    heap, inspect,
+    integrity::Integrity,
+    io_uring, sockets,
 };
 
 /// The programs, compiled by the build script.
@@ -209,6 +212,8 @@ pub(super) struct Loaded {
     pub(super) _handlers: ProgramArray<MapData>,
     /// Filters made of rules, and their maps.
     pub(super) filters: Filters,
+    /// What must stay as it is.
+    pub(super) integrity: Integrity,
 }
 
 /// What is known of the kernel's types.
@@ -286,6 +291,7 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
         .map_max_entries("ACTIVITY", options.activity_ring_bytes)
         .load(&object)
         .map_err(not_permitted)?;
+    let mut integrity = Integrity::new(&ebpf)?;
     for spec in LIFECYCLE.into_iter().chain([DISPATCHER]) {
         load_program(&mut ebpf, spec, &types.aya)?;
     }
@@ -301,6 +307,7 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
     }
     let filters = filters(&mut ebpf, types.sys_exit)?;
     describe_calls(&mut ebpf)?;
+    integrity.freeze();
     let sockets = sockets::load(&mut ebpf, &types.aya);
     let io_uring = io_uring::load(&mut ebpf, &types.aya).err();
     reserve_loss_entries(&mut ebpf)?;
@@ -313,6 +320,7 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
         slow_reads: None,
         _handlers: handlers,
         filters,
+        integrity,
     })
 }
 
@@ -361,6 +369,25 @@ fn loaded_fd(ebpf: &mut Ebpf, spec: ProgramSpec, types: &AyaBtf) -> Result<Progr
         .map_err(|error| fault(ProgramError::IOError(error)))
 }
 
+/// Every program that is loaded, by name.
+pub(super) fn programs(ebpf: &Ebpf) -> Result<Vec<(String, OwnedFd)>, LoadError> {
+    let mut found = Vec::new();
+    for (name, program) in ebpf.programs() {
+        // One that is not loaded counts nothing.
+        let Ok(descriptor) = program.fd() else { continue };
+        let copy = descriptor.as_fd().try_clone_to_owned();
+        found.push((name.to_owned(), copy.map_err(MapError::IoError)?));
+    }
+    Ok(found)
+}
+
+/// The number of a program; `None` where it is not loaded.
+pub(super) fn program_id(ebpf: &Ebpf, name: &str) -> io::Result<Option<u32>> {
+    let descriptor = ebpf.program(name).and_then(|program| program.fd().ok());
+    let facts = descriptor.map(|descriptor| inspect::program(descriptor.as_fd()));
+    Ok(facts.transpose()?.map(|facts| facts.id))
+}
+
 /// The filters' maps; theirs are kept here, since the kernel empties a program array that nobody holds.
 fn filters(ebpf: &mut Ebpf, hook: Option<u32>) -> Result<Filters, LoadError> {
     let copy = |name: &'static str| match ebpf.map(name) {
@@ -400,7 +427,7 @@ fn load_program<'a>(
             ProgramError::LoadError {
                 io_error,
                 verifier_log,
-            } if io_error.kind() == std::io::ErrorKind::PermissionDenied
+            } if io_error.kind() == io::ErrorKind::PermissionDenied
                 && verifier_log.to_string().is_empty() =>
             {
                 LoadError::NotPermitted(io_error.to_string())
@@ -466,10 +493,10 @@ fn reserve_loss_entries(ebpf: &mut Ebpf) -> Result<(), LoadError> {
 fn not_permitted(error: EbpfError) -> LoadError {
     let mut source: Option<&dyn std::error::Error> = Some(&error);
     while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<std::io::Error>()
-            && io.kind() == std::io::ErrorKind::PermissionDenied
+        if let Some(denied) = cause.downcast_ref::<io::Error>()
+            && denied.kind() == io::ErrorKind::PermissionDenied
         {
-            return LoadError::NotPermitted(io.to_string());
+            return LoadError::NotPermitted(denied.to_string());
         }
         source = cause.source();
     }

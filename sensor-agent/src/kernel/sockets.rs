@@ -181,6 +181,21 @@ impl Sockets {
         of.all(|program| program.link.is_some())
     }
 
+    /// The programs that must run now, by name.
+    pub(super) fn attached(&self) -> Vec<&'static str> {
+        let attached = self.programs.iter().filter(|program| program.link.is_some());
+        attached.map(|program| program.name).collect()
+    }
+
+    /// Attaches a program again whose link was detached or runs another program; such a link is let go.
+    pub(super) fn attach_again(&mut self, ebpf: &mut Ebpf, name: &str) -> Result<(), String> {
+        let mut programs = self.programs.iter_mut();
+        let program = programs.find(|program| program.name == name).ok_or(ABSENT)?;
+        program.detach(ebpf).map_err(|error| error.to_string())?;
+        program.link = Some(program.attach(ebpf, root().as_ref())?);
+        Ok(())
+    }
+
     /// Detaches all of them.
     pub(super) fn detach(&mut self, ebpf: &mut Ebpf) -> Result<(), LoadError> {
         for program in &mut self.programs {

@@ -34,6 +34,23 @@ impl Collector for Live {
                 let counter = ConstCounter::new(value);
                 counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
             }
+            let mut family = encoder.encode_descriptor(
+                "program_misses",
+                "Times that a program in the kernel was not run because it ran already: events that no other counter has",
+                None,
+                MetricType::Counter,
+            )?;
+            for (program, count) in source.misses() {
+                let labels = [("program", program.as_str())];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+            let degraded = u64::try_from(source.degraded().len()).unwrap_or(u64::MAX);
+            ConstGauge::new(degraded).encode(encoder.encode_descriptor(
+                "degraded_reasons",
+                "What does not work here or is lost, as the status names it",
+                None,
+                ConstGauge::<u64>::TYPE,
+            )?)?;
             let tables = source.tables();
             let entries = tables.iter().map(|table| (table.table, table.entries));
             gauges(

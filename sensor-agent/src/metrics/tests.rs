@@ -32,6 +32,14 @@ impl LiveSource for Fixed {
             entries_max: 100,
         }]
     }
+
+    fn misses(&self) -> Vec<(String, u64)> {
+        vec![("sys_exit".into(), 5)]
+    }
+
+    fn degraded(&self) -> Vec<String> {
+        vec!["one".into(), "two".into()]
+    }
 }
 
 #[test]
@@ -68,6 +76,8 @@ fn every_number_has_its_line() {
         r#"sensor_events_filtered_total{kind="exec"} 3"#,
         r#"sensor_events_lost_total{kind="exec",cause="ring_full"} 2"#,
         r#"sensor_events_malformed_total{kind="exec"} 1"#,
+        r#"sensor_program_misses_total{program="sys_exit"} 5"#,
+        "sensor_degraded_reasons 2",
         r#"sensor_table_entries_max{table="processes"} 100"#,
         r#"sensor_subscribers{subscriber="stdout"} 1"#,
         r#"sensor_subscriber_queue_items{subscriber="respond"} 0"#,

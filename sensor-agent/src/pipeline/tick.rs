@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use super::Pipeline;
-use crate::{clock::Clock, detection, hub::Item, kernel::counters::Loss};
+use crate::{
+    clock::Clock,
+    detection::{self, Lost},
+    hub::Item,
+    kernel::counters::Loss,
+};
 
 /// What the system says once a second.
 #[derive(Clone, Debug)]
@@ -52,6 +57,12 @@ impl Pipeline {
     /// Puts what the kernel has lost since the last time into the stream.
     fn report_losses(&mut self, losses: &[Loss]) {
         let now_ns = self.context.clock.epoch_ns(self.now_ns);
+        // Before the first time, since the agent began.
+        let since_ns = match self.told_between.1 {
+            0 => self.context.clock.epoch_ns(self.context.start_ns),
+            told_ns => told_ns,
+        };
+        self.told_between = (since_ns, now_ns);
         for loss in losses {
             let &Loss {
                 cgroup_id,
@@ -78,8 +89,34 @@ impl Pipeline {
                 container,
                 "events were lost"
             );
-            let gap = detection::gap(now_ns, cause.name(), kind, new, container);
+            let gap = detection::gap(Lost {
+                cause: cause.name(),
+                kind: kind.name(),
+                count: new,
+                between: self.told_between,
+                cgroup_id,
+                container,
+            });
             self.outlet.publish(&Item::Gap(Arc::new(gap)));
         }
+    }
+
+    /// Tells that a program was not run because it ran already, since losses were told before: whose events those were,
+    /// nobody knows.
+    pub fn tell_misses(&mut self, program: &str, count: u64) {
+        tracing::error!(
+            program,
+            count,
+            "a program was not run, because it ran already: events were lost"
+        );
+        let gap = detection::gap(Lost {
+            cause: "program_miss",
+            kind: program,
+            count,
+            between: self.told_between,
+            cgroup_id: 0,
+            container: "",
+        });
+        self.outlet.publish(&Item::Gap(Arc::new(gap)));
     }
 }

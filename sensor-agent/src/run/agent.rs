@@ -39,6 +39,7 @@ use crate::{
         socket::{Health, Sockets},
         worker::Worker,
     },
+    selftest::{Secret, SelfTest, health::Health as SelfHealth},
     serve::{self, Server},
     sink::{
         Encoder, Format,
@@ -71,6 +72,13 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
     let seed_to_record = prepared.record.is_some().then(|| seed.clone());
     let seeded = state.plant(seed);
     tracing::info!(processes = seeded, "the processes that run already are known");
+    // A recording has no canary: whoever plays it back could not tell its events.
+    let secret = if prepared.record.is_some() {
+        None
+    } else {
+        draw_secret(&prepared.config)
+    };
+    probes.demand_also(secret.as_ref().map_or_else(Vec::new, Secret::demands));
     let demands = prepared
         .config
         .kernel
@@ -102,6 +110,7 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
         hostname,
         start_ns,
     };
+    let selftest = prepared.config.selftest.clone();
     let plan = prepared.record.take().zip(seed_to_record);
     let (tap, mut recording) = match plan {
         Some((plan, seed)) => Some(plan.start(&prepared.config, &context, &probes, &seed)?).unzip(),
@@ -115,11 +124,19 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
         mut reloader,
         counters,
         kubernetes,
+        health,
     } = watched;
+    let mut selftest = SelfTest::new(&selftest, secret, reader.canaries(), health, own_tgid()?);
     server.set_ready(true).await;
     tracing::info!(start_ms = (clock::boot_ns() - start_ns) / 1_000_000, "ready");
 
-    let told = signals.wait(&mut reader, &outputs.sinks, &mut reloader, &mut probes);
+    let told = signals.wait(
+        &mut reader,
+        &outputs.sinks,
+        &mut reloader,
+        &mut probes,
+        selftest.as_mut(),
+    );
     let why = if let Some(recording) = &mut recording {
         tokio::select! {
             () = told => "stopped",
@@ -142,6 +159,18 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
     outputs.finish(server).await;
     let recorded = recording.map_or(Ok(()), |recording| recording.finish(why, &counters));
     read.and(recorded)
+}
+
+/// Draws the self-test's names; without them there is none, which is said.
+fn draw_secret(config: &Config) -> Option<Secret> {
+    if config.selftest.interval_s == 0 {
+        return None;
+    }
+    Secret::draw(config.grpc.socket.as_deref())
+        .inspect_err(
+            |error| tracing::warn!(%error, "there is no self-test: no folder for its canaries can be made"),
+        )
+        .ok()
 }
 
 /// Attaches what the profile and the loaded rules ask for.
@@ -253,6 +282,7 @@ struct Watched {
     reloader: Reloader,
     counters: Arc<Counters>,
     kubernetes: Option<Kubernetes>,
+    health: Arc<SelfHealth>,
 }
 
 impl Watched {
@@ -268,6 +298,7 @@ impl Watched {
         let Begin { state, context, tap } = begin;
         let mut degraded = unseen(&prepared, &context.types);
         degraded.extend(probes.missing_fields().iter().map(lacks));
+        degraded.extend(probes.not_frozen().iter().cloned());
         let Prepared {
             config,
             rules,
@@ -299,7 +330,9 @@ impl Watched {
             ..LiveRules::default()
         };
         metrics.rules.in_use(live_rules.enabled().into(), 1);
+        let health = Arc::new(SelfHealth::new(Arc::clone(hub), Arc::clone(&context.hostname)));
         let live = Arc::new(Live {
+            health: Arc::clone(&health),
             stats: Arc::clone(&stats),
             counters: Arc::clone(&counters),
             identity: identity.counts(),
@@ -360,6 +393,7 @@ impl Watched {
             reloader,
             counters,
             kubernetes,
+            health,
         })
     }
 }
@@ -417,7 +451,12 @@ impl Signals {
         sinks: &Sinks,
         reloader: &mut Reloader,
         probes: &mut Probes,
+        mut selftest: Option<&mut SelfTest>,
     ) {
+        let interval = selftest
+            .as_ref()
+            .map_or(Duration::MAX, |selftest| selftest.interval());
+        let mut due = tokio::time::Instant::now();
         let config_file = reloader.args.config.config.clone();
         let mut watch = MaybeWatch::new(&reloader.config, config_file.as_deref());
         loop {
@@ -431,6 +470,15 @@ impl Signals {
                 }
                 _ = self.reload.recv(), if self.reloads => Trigger::Signal,
                 () = watch.changed() => Trigger::FilesChanged,
+                () = tokio::time::sleep_until(due), if selftest.is_some() => {
+                    due = tokio::time::Instant::now() + interval;
+                    let Some(selftest) = &mut selftest else { continue };
+                    tokio::select! {
+                        _ = self.terminate.recv() => return,
+                        _ = self.interrupt.recv() => return,
+                        () = selftest.run(probes) => continue,
+                    }
+                }
             };
             // Hostile rules may take long to be refused, and are no reason not to stop.
             tokio::select! {

@@ -2,6 +2,7 @@
 //! facts, counts of losses, names of users.
 
 use std::{
+    collections::HashMap,
     path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -47,6 +48,8 @@ pub(super) struct Feed {
     pub(super) pipeline: Pipeline,
     sources: Sources,
     users: UserFiles,
+    /// What was already told of programs that were not run.
+    misses: HashMap<String, u64>,
     /// Where all of it is noted, when it is recorded.
     tap: Option<Tap>,
     /// The time has been told since records were last waited for.
@@ -59,6 +62,7 @@ impl Feed {
             pipeline,
             sources,
             users: UserFiles::below(Path::new("/")),
+            misses: HashMap::new(),
             tap,
             is_on_time: false,
         };
@@ -113,6 +117,7 @@ impl Feed {
             tap.flush();
         }
         self.pipeline.tick(&tick);
+        self.misses();
         self.ask();
         let (stats, counts) = (&self.sources.stats, self.sources.worker.counts());
         stats.runtime_asked.set(counts.asked.load(Relaxed));
@@ -125,6 +130,17 @@ impl Feed {
         self.pipeline.finish();
         if let Some(mut tap) = self.tap.take() {
             tap.finish();
+        }
+    }
+
+    fn misses(&mut self) {
+        for (program, count) in self.sources.counters.misses() {
+            let told = self.misses.entry(program.to_owned()).or_insert(0);
+            let new = count.saturating_sub(*told);
+            *told = count;
+            if new > 0 {
+                self.pipeline.tell_misses(program, new);
+            }
         }
     }
 

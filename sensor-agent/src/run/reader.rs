@@ -9,10 +9,11 @@ use std::{
 use sensor_common::kind::Ring;
 use tokio::sync::oneshot;
 
-use super::{RunError, feed::Feed};
+use super::{RunError, canaries::Canaries, feed::Feed};
 use crate::{
     kernel::ring::{self, Asleep, Control, ReadError, Rings},
     pipeline::Matching,
+    selftest::round::Round,
     stats::Stats,
 };
 
@@ -20,6 +21,7 @@ use crate::{
 pub(super) struct Reader {
     control: Control,
     swaps: mpsc::SyncSender<Swap>,
+    rounds: mpsc::SyncSender<Option<Arc<Round>>>,
     thread: JoinHandle<Result<(), ReadError>>,
     /// Resolves when the thread has ended.
     pub(super) ended: oneshot::Receiver<()>,
@@ -38,6 +40,8 @@ impl Reader {
         let controlled = control.clone();
         // One at a time: who asks for a swap waits for it.
         let (swaps, swaps_due) = mpsc::sync_channel(1);
+        // One that begins and the end of the one before.
+        let (rounds, rounds_due) = mpsc::sync_channel(2);
         let (end, ended) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("pipeline".into())
@@ -48,6 +52,7 @@ impl Reader {
                     feed,
                     stats,
                     swaps: swaps_due,
+                    rounds: rounds_due,
                 };
                 ring::read(&mut rings, &mut asleep, &controlled, &mut work)
             })
@@ -55,6 +60,7 @@ impl Reader {
         Ok(Self {
             control,
             swaps,
+            rounds,
             thread,
             ended,
         })
@@ -66,6 +72,11 @@ impl Reader {
             control: self.control.clone(),
             swaps: self.swaps.clone(),
         }
+    }
+
+    /// Who can have the thread look for a canary.
+    pub(super) fn canaries(&self) -> Canaries {
+        Canaries::new(self.control.clone(), self.rounds.clone())
     }
 
     /// Lets the thread end once the rings are empty, and waits for it.
@@ -114,6 +125,7 @@ struct Work {
     feed: Feed,
     stats: Arc<Stats>,
     swaps: mpsc::Receiver<Swap>,
+    rounds: mpsc::Receiver<Option<Arc<Round>>>,
 }
 
 impl ring::Sink for Work {
@@ -141,6 +153,9 @@ impl ring::Sink for Work {
 
     fn between(&mut self) {
         self.feed.batch();
+        while let Ok(round) = self.rounds.try_recv() {
+            self.feed.pipeline.look_for(round);
+        }
         if let Ok(Swap { new, done }) = self.swaps.try_recv() {
             let begin = Instant::now();
             let former = self.feed.pipeline.swap_rules(new);

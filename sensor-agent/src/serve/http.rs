@@ -42,7 +42,7 @@ impl Handler {
                 ),
             },
             (&Method::GET | &Method::HEAD, "/healthz") if self.ready.load(Ordering::Relaxed) => {
-                (StatusCode::OK, TEXT, "ok\n".to_owned())
+                (StatusCode::OK, TEXT, health(&self.metrics.degraded()))
             }
             (&Method::GET | &Method::HEAD, "/healthz") => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -62,6 +62,15 @@ impl Handler {
             .headers_mut()
             .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
         response
+    }
+}
+
+/// A sensor that is degraded is ready all the same: to restart it would help nobody.
+fn health(degraded: &[String]) -> String {
+    if degraded.is_empty() {
+        "ok\n".to_owned()
+    } else {
+        format!("degraded\n{}\n", degraded.join("\n"))
     }
 }
 

@@ -269,7 +269,7 @@ impl Writer {
             cause: "sink_failed".to_owned(),
             kind: "item".to_owned(),
             count: self.lost,
-            container: String::new(),
+            ..Gap::default()
         }))
     }
 

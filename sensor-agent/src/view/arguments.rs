@@ -28,7 +28,7 @@ fn parameters(body: &Body<'_>, is_at: bool) -> &'static [&'static str] {
         Body::Open(_) => &["fd", "name", "flags", "mode", "dev", "ino"],
         Body::Socket(_) | Body::Plain(_) | Body::Path(_) | Body::Identity(_) => &[],
         Body::Exec(_) => &[
-            "res", "exe", "args", "tid", "pid", "ptid", "cwd", "comm", "tty", "uid", "filename",
+            "res", "exe", "args", "tid", "pid", "ptid", "cwd", "comm", "tty", "flags", "uid", "filename",
         ],
         Body::Fork(_) => &[
             "res", "exe", "args", "tid", "pid", "ptid", "cwd", "comm", "uid", "gid",
@@ -109,6 +109,7 @@ impl View<'_> {
             "ptid" => return write(buf, format_args!("{}", self.process?.parent?.tgid)),
             "uid" => return write(buf, format_args!("{}", self.event.header.uid)),
             "gid" => return write(buf, format_args!("{}", self.event.header.gid)),
+            "flags" => return self.exe_flags(buf),
             "tty" => return write(buf, format_args!("{}", self.process?.identity.tty)),
             "loginuid" => {
                 return write(

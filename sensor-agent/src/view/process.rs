@@ -213,6 +213,28 @@ impl View<'_> {
         self.context.clock.epoch_ns(process.key.start_time_ns)
     }
 
+    /// What of its program `execve` tells, as Falco spells it; 0 for nothing.
+    pub(super) fn exe_flags<'b>(&self, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
+        let image = self.image?;
+        let is = |wanted: u32| image.flags & wanted != 0;
+        let names = [
+            ("EXE_WRITABLE", self.is_exe_writable(image) == Some(true)),
+            ("EXE_UPPER_LAYER", is(flags::UPPER_LAYER)),
+            ("EXE_FROM_MEMFD", is(flags::MEMFD)),
+            ("EXE_LOWER_LAYER", is(flags::LOWER_LAYER)),
+        ];
+        for (name, _) in names.iter().filter(|(_, is_so)| *is_so) {
+            if !buf.is_empty() {
+                buf.push(b'|');
+            }
+            buf.extend_from_slice(name.as_bytes());
+        }
+        if buf.is_empty() {
+            buf.push(b'0');
+        }
+        Some(Value::Text(buf))
+    }
+
     /// Whether the process could change its own program, by the file's owner and permissions.
     fn is_exe_writable(&self, image: &Image) -> Option<bool> {
         let process = self.process?;

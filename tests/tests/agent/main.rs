@@ -18,6 +18,7 @@ mod python;
 mod record;
 mod reload;
 mod respond;
+mod selftest;
 mod shutdown;
 mod stream;
 

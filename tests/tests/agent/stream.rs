@@ -178,7 +178,7 @@ fn a_reader_may_ask_for_one_container() {
 }
 
 #[test]
-fn a_slow_reader_loses_only_its_own_and_is_told_how_much() {
+fn f04_a_slow_reader_loses_only_its_own_and_is_told_how_much() {
     const OPENS: u64 = 20_000;
     let Some(_machine) = machine() else { return };
     let rule = "

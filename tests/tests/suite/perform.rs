@@ -77,7 +77,12 @@ fn touched(ready: &Ready<'_>) -> BTreeSet<String> {
 
 /// Performs it to its end.
 pub(crate) fn perform(ready: &Ready<'_>, places: &Places) -> Performed {
-    let _programs = places.put_programs(ready);
+    // Who is started while a program is written holds it open for writing, and it could not be run.
+    static WRITES: Mutex<()> = Mutex::new(());
+    let _programs = {
+        let _writes = WRITES.lock().unwrap();
+        places.put_programs(ready)
+    };
     let (ours, theirs) = socketpair(
         AddressFamily::UNIX,
         SocketType::SEQPACKET,
@@ -87,12 +92,14 @@ pub(crate) fn perform(ready: &Ready<'_>, places: &Places) -> Performed {
     .unwrap();
     set_socket_passcred(&ours, true).unwrap();
     let mut command = places.command(ready);
+    let starts = WRITES.lock().unwrap();
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::from(theirs))
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    drop(starts);
     // The command holds the other end, too.
     drop(command);
     let mut done = Performed {

@@ -119,14 +119,21 @@ impl Places {
         ready: &mut Ready<'_>,
     ) -> Result<String, String> {
         self.count += 1;
+        let (uid, gid) = match &process.user {
+            Some(user) => self.user(user)?,
+            None => (0, 0),
+        };
+        let capabilities = match process.capabilities.as_deref() {
+            // Root has them all the same.
+            None | Some("all=iep") if uid == 0 => None,
+            None | Some("all=iep") => Some(own_capabilities()),
+            Some(text) => Some(text.to_owned()),
+        };
         let program = process
             .exe_path
             .clone()
             .unwrap_or_else(|| format!("/tmp/e2e-suite-{}/event-generator", self.count));
-        ready.programs.push((
-            program.clone(),
-            process.capabilities.clone().filter(|text| text != "all=iep"),
-        ));
+        ready.programs.push((program.clone(), capabilities.clone()));
         let mut path = program.clone();
         if let Some(name) = &process.name {
             path = Path::new(&program)
@@ -143,19 +150,11 @@ impl Places {
             .to_string_lossy()
             .into_owned();
         let arg0 = process.exe.clone().unwrap_or(base);
-        let (uid, gid) = match &process.user {
-            Some(user) => self.user(user)?,
-            None => (0, 0),
-        };
         let arguments = split(process.args.as_deref().unwrap_or_default());
-        let capabilities = process
-            .capabilities
-            .as_deref()
-            .filter(|text| *text != "all=iep")
-            .unwrap_or_default();
+        let capabilities = capabilities.unwrap_or_default();
         let (uid, gid, count) = (uid.to_string(), gid.to_string(), arguments.len().to_string());
         let mut words = start.to_vec();
-        words.extend([path.as_str(), &arg0, &uid, &gid, capabilities, &count]);
+        words.extend([path.as_str(), &arg0, &uid, &gid, &capabilities, &count]);
         words.extend(arguments.iter().map(String::as_str));
         let env: Vec<_> = process
             .env
@@ -248,7 +247,7 @@ impl Places {
         let mut words = vec!["/bin/busybox".to_owned(), "env".to_owned(), script];
         words.extend(env.map(|(name, value)| format!("{name}={value}")));
         words.push(ACTOR.to_owned());
-        container.exec_command(&words)
+        container.exec_detached(&words)
     }
 
     /// Puts a case's programs where they are to be; what was there before stays.
@@ -300,6 +299,23 @@ impl Drop for Put {
         for path in self.0.iter().rev() {
             let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
         }
+    }
+}
+
+/// All capabilities that this process can hand on, as `setcap` wants them: a program that asks for more cannot be run.
+fn own_capabilities() -> String {
+    /// `CAP_SYS_RESOURCE`
+    const SYS_RESOURCE: u64 = 24;
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let bounding = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapBnd:"))
+        .unwrap();
+    let bounding = u64::from_str_radix(bounding.trim(), 16).unwrap();
+    if bounding >> SYS_RESOURCE & 1 == 1 {
+        "all=eip".into()
+    } else {
+        "all=eip cap_sys_resource-eip".into()
     }
 }
 
