@@ -276,17 +276,17 @@ impl Ready {
 /// # Errors
 /// When one of the two is not a record of an open.
 pub fn with_names(done: &[u8], begun: &[u8]) -> Result<Box<[u8]>, DecodeError> {
-    let (end, begin) = (Event::decode(done)?, Event::decode(begun)?);
-    let (Body::Open(end_body), Body::Open(begin_body)) = (&end.body, &begin.body) else {
-        return Err(DecodeError::Kind(begin.header.kind));
+    let (end, first) = (Event::decode(done)?, Event::decode(begun)?);
+    let (Body::Open(end_body), Body::Open(first_body)) = (&end.body, &first.body) else {
+        return Err(DecodeError::Kind(first.header.kind));
     };
     let mut record = done[..end.header.len as usize].to_vec();
-    let mut told = end.header.flags | begin.header.flags & (flags::GIVEN_TRUNCATED | flags::GIVEN_UNREADABLE);
+    let mut told = end.header.flags | first.header.flags & (flags::GIVEN_TRUNCATED | flags::GIVEN_UNREADABLE);
     let fixed = size_of::<Header>();
-    append(&mut record, fixed + offset_of!(Open, given), begin_body.given);
+    append(&mut record, fixed + offset_of!(Open, given), first_body.given);
     if end_body.path.is_empty() && end_body.fixed.result >= 0 {
-        append(&mut record, fixed + offset_of!(Open, path), begin_body.path);
-        told |= begin.header.flags & (flags::PATH_PARTLY_GIVEN | flags::PATH_TRUNCATED);
+        append(&mut record, fixed + offset_of!(Open, path), first_body.path);
+        told |= first.header.flags & (flags::PATH_PARTLY_GIVEN | flags::PATH_TRUNCATED);
     }
     let len = u32::try_from(record.len()).unwrap_or(u32::MAX);
     record[offset_of!(Header, flags)..][..4].copy_from_slice(&told.to_ne_bytes());

@@ -199,7 +199,7 @@ fn port(number: u16) -> Value<'static> {
 }
 
 /// A number's name, or the number.
-fn named<'b>(table: call_names::Table, number: u64, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
+fn named(table: call_names::Table, number: u64, buf: &mut Vec<u8>) -> Option<Value<'_>> {
     match table.iter().find(|(_, known)| *known == number) {
         Some((name, _)) => Some(Value::Text(name.as_bytes())),
         None => write(buf, format_args!("{number}")),
