@@ -6,8 +6,8 @@ pub const DENY_TESTS_MAX: u32 = 64;
 /// Rules at most that have the action.
 pub const DENY_RULES_MAX: u32 = 32;
 
-/// Levels of the cgroup hierarchy in which protected cgroups are looked for.
-pub const PROTECTED_LEVELS_MAX: i32 = 12;
+/// Levels of the cgroup hierarchy, from the process's own upwards, in which protected cgroups are looked for.
+pub const PROTECTED_LEVELS_MAX: u32 = 16;
 
 /// Cgroups whose denials are capped apart; of further ones the one not seen for longest is forgotten.
 pub const DENY_CGROUPS_MAX: u32 = 4096;

@@ -4,7 +4,7 @@
 
 use aya_ebpf::{
     helpers::generated::{
-        bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_get_current_pid_tgid,
+        bpf_get_current_cgroup_id, bpf_get_current_pid_tgid,
         bpf_get_current_uid_gid, bpf_probe_read_kernel, bpf_send_signal,
     },
     maps::{LpmTrie, lpm_trie::Key},
@@ -19,7 +19,7 @@ use sensor_common::{
 
 use crate::{
     emit::add_one,
-    kernel::{self, task},
+    kernel::{self, cgroup, task},
     maps::{
         DENY_CGROUPS, DENY_COUNTS, DENY_KEYS, DENY_LIMIT, DENY_MARKS, DENY_OPERATIONS, DENY_PROTECTED,
         DENY_TESTS,
@@ -185,19 +185,21 @@ fn acts(test: &DenyTest) -> bool {
     true
 }
 
-/// Whether the process is in a cgroup that the user protects, or below one.
+/// Whether the process is in a cgroup that the user protects, or below one. Read from the objects: tracing programs
+/// have no helper for it on 5.10.
 #[inline(always)]
 fn is_protected() -> bool {
-    for level in 0..PROTECTED_LEVELS_MAX {
-        // SAFETY: a helper with a number.
-        let id = unsafe { bpf_get_current_ancestor_cgroup_id(level) };
-        if id == 0 {
-            return false;
-        }
+    let set = task::current().follow(F::task_cgroups);
+    let mut node = set
+        .and_then(|set| set.follow(F::css_set_dfl_cgrp))
+        .and_then(|cgroup| cgroup.follow(F::cgroup_kn));
+    for _ in 0..PROTECTED_LEVELS_MAX {
+        let Some(found) = node else { return false };
         // SAFETY: the value is not read.
-        if unsafe { DENY_PROTECTED.get(&id) }.is_some() {
+        if unsafe { DENY_PROTECTED.get(&cgroup::id(found)) }.is_some() {
             return true;
         }
+        node = found.follow(F::kernfs_node_parent);
     }
     false
 }
