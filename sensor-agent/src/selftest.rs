@@ -155,11 +155,14 @@ impl SelfTest {
             came = self.round(probes).await;
         }
         match came {
-            Came::All => self.health.judge(Vec::new()),
-            Came::Without(missing) => self.health.judge(missing.iter().map(Wanted::silence).collect()),
+            Came::All => self.health.judge(&[]),
+            Came::Without(missing) => {
+                let silent: Vec<_> = missing.iter().map(Wanted::silence).collect();
+                self.health.judge(&silent);
+            }
             Came::Not(why) => self
                 .health
-                .judge(vec![format!("the self-test cannot be done: {why}")]),
+                .judge(&[format!("the self-test cannot be done: {why}")]),
         }
     }
 

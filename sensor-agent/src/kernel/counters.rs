@@ -91,6 +91,7 @@ impl Counters {
 
     /// How often each program was not run, because it ran already on the same CPU (`bpf_prog_inc_misses_counter`,
     /// `kernel/bpf/syscall.c`): events that no other counter knows of.
+    #[must_use]
     pub fn misses(&self) -> Vec<(&str, u64)> {
         let mut found = Vec::with_capacity(self.programs.len());
         for (name, program) in &self.programs {

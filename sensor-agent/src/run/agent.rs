@@ -296,9 +296,7 @@ impl Watched {
         begin: Begin,
     ) -> Result<Self, RunError> {
         let Begin { state, context, tap } = begin;
-        let mut degraded = unseen(&prepared, &context.types);
-        degraded.extend(probes.missing_fields().iter().map(lacks));
-        degraded.extend(probes.not_frozen().iter().cloned());
+        let degraded = lost_here(&prepared, probes, &context.types);
         let Prepared {
             config,
             rules,
@@ -535,6 +533,14 @@ pub(super) fn calls(rules: &RuleSet, types: &EventTypes) -> Vec<Call> {
                 .is_some_and(|event_type| wanted.contains(event_type))
         })
         .collect()
+}
+
+/// What does not work here from the start, as sentences.
+fn lost_here(prepared: &Prepared, probes: &Probes, types: &EventTypes) -> Vec<String> {
+    let mut sentences = unseen(prepared, types);
+    sentences.extend(probes.missing_fields().iter().map(lacks));
+    sentences.extend(probes.not_frozen().iter().cloned());
+    sentences
 }
 
 /// What is lost for want of a field, as a sentence.

@@ -87,15 +87,15 @@ impl Health {
     }
 
     /// Takes in what a round found; nothing when all is in order.
-    pub(super) fn judge(&self, reasons: Vec<String>) {
+    pub(super) fn judge(&self, reasons: &[String]) {
         self.rounds.fetch_add(1, Relaxed);
         if reasons.is_empty() {
             self.passed_ns.store(clock::boot_ns(), Relaxed);
         } else {
             self.rounds_failed.fetch_add(1, Relaxed);
         }
-        let before = self.degraded.swap(Arc::new(reasons.clone()));
-        if *before == reasons {
+        let before = self.degraded.swap(Arc::new(reasons.to_vec()));
+        if before.as_slice() == reasons {
             return;
         }
         if reasons.is_empty() {
@@ -109,7 +109,7 @@ impl Health {
             );
             return;
         }
-        for reason in &reasons {
+        for reason in reasons {
             tracing::error!("{reason}");
         }
         let output = format!("the sensor is degraded | {}", reasons.join("; "));
