@@ -1,7 +1,6 @@
 //! Attaching, and what is attached.
 
 use aya::{
-    Btf as AyaBtf, Endianness,
     maps::{Array, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf},
     programs::{BtfTracePoint, ProgramError, tp_btf::BtfTracePointLinkId},
 };
@@ -227,13 +226,13 @@ impl Probes {
     pub fn check(&mut self) -> std::io::Result<Vec<Tampering>> {
         let mut found = self.loaded.integrity.check()?;
         let links = inspect::links()?;
+        let runs = |id| links.iter().any(|link| link.program == id && link.is_alive);
         let mut missing = Vec::new();
         for name in self.sockets.attached() {
             let Some(id) = load::program_id(&self.loaded.ebpf, name)? else {
                 continue;
             };
-            let has_one = links.iter().any(|link| link.program == id && link.is_alive);
-            if !has_one {
+            if !runs(id) {
                 missing.push(name);
             }
         }
@@ -250,7 +249,7 @@ impl Probes {
             let Some(id) = load::program_id(&self.loaded.ebpf, spec.name)? else {
                 continue;
             };
-            if links.iter().any(|link| link.program == id && link.is_alive) {
+            if runs(id) {
                 continue;
             }
             let repaired = self.program(spec).and_then(|program| {
@@ -295,14 +294,9 @@ impl Probes {
             )
         })?;
         let limit = config.denials_per_cgroup_max;
-        // Read anew, since the kernel's types are too large to be kept.
-        let types = match &self.loaded.btf {
-            Some(path) => AyaBtf::parse_file(path, Endianness::default())?,
-            None => AyaBtf::from_sys_fs()?,
-        };
         let attached = enforce::attach(
             &mut self.loaded.ebpf,
-            &types,
+            self.loaded.btf.as_deref(),
             rules,
             &root,
             limit,

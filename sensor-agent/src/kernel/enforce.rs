@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs::File, os::unix::fs::MetadataExt as _, path::Path};
 
 use aya::{
-    Btf, Ebpf,
+    Btf, Ebpf, Endianness,
     maps::{
         Array, HashMap, Map, MapData,
         lpm_trie::{Key, LpmTrie},
@@ -16,7 +16,11 @@ use sensor_common::{
     kind::Kind,
 };
 
-use super::load::{LoadError, take_map};
+use super::{
+    btf::VMLINUX,
+    heap,
+    load::{LoadError, take_map, told},
+};
 use crate::enforce::{DenyRule, entries};
 
 /// [`DenyTest`] as a map's value.
@@ -100,7 +104,7 @@ impl Needs {
 /// Loads and attaches the programs that the rules need; every rule observes until it is told to act.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
-    types: &Btf,
+    btf: Option<&Path>,
     rules: &[DenyRule],
     root: &Path,
     limit: u64,
@@ -138,10 +142,17 @@ pub(super) fn attach(
     if (needs.denies | needs.kills) & operations::CONNECT != 0 {
         attach_connect(ebpf, root)?;
     }
-    for (wanted, name, hook) in LSM {
-        if needs.denies & wanted != 0 {
-            attach_lsm(ebpf, types, name, hook)?;
+    let is_needed = |wanted: u32| needs.denies & wanted != 0;
+    if LSM.iter().any(|(wanted, ..)| is_needed(*wanted)) {
+        // Read anew, since the kernel's types are too large to be kept.
+        let types = Btf::parse_file(btf.unwrap_or_else(|| Path::new(VMLINUX)), Endianness::default())?;
+        for (wanted, name, hook) in LSM {
+            if is_needed(wanted) {
+                attach_lsm(ebpf, &types, name, hook)?;
+            }
         }
+        drop(types);
+        heap::give_back();
     }
     // Last, since it is what makes programs ask at all.
     let mut wanted: Array<_, u32> = Array::try_from(take_map(ebpf, "DENY_OPERATIONS")?)?;
@@ -224,14 +235,6 @@ fn attach_lsm(ebpf: &mut Ebpf, types: &Btf, name: &'static str, hook: Hook) -> R
         .map_err(|error| refused(told(&error)))?;
     program.attach().map_err(|error| refused(told(&error)))?;
     Ok(())
-}
-
-/// An error with what is behind it.
-fn told(error: &ProgramError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }
 
 impl Enforcement {

@@ -489,6 +489,14 @@ fn reserve_loss_entries(ebpf: &mut Ebpf) -> Result<(), LoadError> {
     Ok(())
 }
 
+/// An error with what is behind it.
+pub(super) fn told(error: &ProgramError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
 /// Tells a refusal for want of rights from all other faults.
 fn not_permitted(error: EbpfError) -> LoadError {
     let mut source: Option<&dyn std::error::Error> = Some(&error);

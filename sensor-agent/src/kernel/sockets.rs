@@ -20,7 +20,7 @@ use sensor_common::{
 
 use super::{
     attach::NOT_NEEDED,
-    load::{LoadError, take_map},
+    load::{LoadError, take_map, told},
 };
 use crate::state::seed::Hierarchies;
 
@@ -248,10 +248,7 @@ impl Program {
                     .and_then(|program| program.attach(root, mode).map(Link::Socket))
             }
         };
-        attached.map_err(|error| match std::error::Error::source(&error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        })
+        attached.map_err(|error| told(&error))
     }
 
     fn detach(&mut self, ebpf: &mut Ebpf) -> Result<(), LoadError> {
