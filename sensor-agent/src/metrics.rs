@@ -337,7 +337,7 @@ struct EnforcementLabels {
 /// What became of operations that rules with `action: deny` or `kill` match.
 #[derive(Debug, Clone, Default)]
 pub struct EnforcementMetrics {
-    connections: Family<EnforcementLabels, Counter>,
+    operations: Family<EnforcementLabels, Counter>,
 }
 
 impl EnforcementMetrics {
@@ -346,14 +346,14 @@ impl EnforcementMetrics {
             rule: rule.to_owned(),
             outcome,
         };
-        self.connections.get_or_create(&labels).inc_by(more);
+        self.operations.get_or_create(&labels).inc_by(more);
     }
 
     fn register(&self, registry: &mut Registry) {
         registry.register(
             "enforcement_operations",
             "Operations that a rule with action deny or kill matches, by what became of them",
-            self.connections.clone(),
+            self.operations.clone(),
         );
     }
 }

@@ -99,15 +99,19 @@ impl Pending {
 
     fn eldest(&mut self) -> Option<Ready> {
         while let Some((_, key, number)) = self.order.pop_front() {
-            if self
-                .waiting
-                .get(&key)
-                .is_some_and(|waiting| waiting.number == number)
-            {
-                return self.waiting.remove(&key).map(Waiting::over);
+            if let Some(ready) = self.give_up(key, number) {
+                return Some(ready);
             }
         }
         None
+    }
+
+    /// The event that was put in order as this one, unless it has been told or another has its key by now.
+    fn give_up(&mut self, key: u64, number: u64) -> Option<Ready> {
+        if self.waiting.get(&key)?.number != number {
+            return None;
+        }
+        self.waiting.remove(&key).map(Waiting::over)
     }
 
     /// Takes an outcome in; the event that is whole by it is to be told now.
@@ -155,12 +159,8 @@ impl Pending {
                 return None;
             }
             self.order.pop_front();
-            if self
-                .waiting
-                .get(&key)
-                .is_some_and(|waiting| waiting.number == number)
-            {
-                return self.waiting.remove(&key).map(Waiting::over);
+            if let Some(ready) = self.give_up(key, number) {
+                return Some(ready);
             }
         }
         None

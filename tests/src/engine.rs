@@ -168,6 +168,12 @@ impl Engine {
         Ok(printed)
     }
 
+    /// Runs a container of this name without a network, and waits until it is gone; `rest` is the image with what it
+    /// runs, and options before it.
+    pub fn run_once(&self, name: &str, rest: &[&str]) -> anyhow::Result<String> {
+        self.run(&[&["run", "--rm", "--network", "none", "--name", name], rest].concat())
+    }
+
     /// The image's root folder, for `ctr run --rootfs`.
     #[must_use]
     pub fn root(&self) -> std::path::PathBuf {

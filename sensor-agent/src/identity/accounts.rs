@@ -34,7 +34,7 @@ pub struct Whose {
 }
 
 /// Something to be read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Job {
     /// Users and groups.
     Accounts {

@@ -72,31 +72,26 @@ impl Root {
     /// pipe would wait for a writer, and a device may do something.
     #[must_use]
     pub fn open(&self, path: &Path) -> Option<(File, Stat)> {
-        let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let place = openat2(
-            &self.0,
-            path,
-            OFlags::PATH | OFlags::CLOEXEC,
-            Mode::empty(),
-            within,
-        )
-        .ok()?;
-        reopen(&place)
+        reopen(&self.place(path)?)
     }
 
     /// How a file is now, without opening it.
     #[must_use]
     pub fn stamp_of(&self, path: &Path) -> Option<Stamp> {
+        fstat(self.place(path)?).ok().map(|stat| Stamp::of(&stat))
+    }
+
+    /// Where a path within the root leads to, without opening what is there.
+    fn place(&self, path: &Path) -> Option<OwnedFd> {
         let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let place = openat2(
+        openat2(
             &self.0,
             path,
             OFlags::PATH | OFlags::CLOEXEC,
             Mode::empty(),
             within,
         )
-        .ok()?;
-        fstat(&place).ok().map(|stat| Stamp::of(&stat))
+        .ok()
     }
 
     /// Reads a plain file of at most `bytes_max`.

@@ -7,7 +7,7 @@ use sensor_rules::{
     field::{Field, FieldArg},
 };
 
-use super::{View, nanoseconds, text, write};
+use super::{View, nanoseconds, pod::join, text, write};
 use crate::state::{
     container::SHORT_ID_CHARS,
     workload::{ContainerFacts, Labels, Mount},
@@ -241,14 +241,7 @@ fn split_reference(reference: &str) -> (&str, &str) {
 }
 
 fn all_labels<'b>(labels: &Labels, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
-    for (name, value) in labels {
-        if !buf.is_empty() {
-            buf.extend_from_slice(b", ");
-        }
-        buf.extend_from_slice(name.as_bytes());
-        buf.push(b':');
-        buf.extend_from_slice(value.as_bytes());
-    }
+    join(labels, buf);
     text(buf)
 }
 

@@ -175,8 +175,9 @@ fn owner_value<'a>(field: Field, pod: &Known<'a>) -> Option<Value<'a>> {
         _ => None,
     }
 }
+
 /// As Falco shows labels: `name:value`, between commas.
-fn join(labels: &Labels, buf: &mut Vec<u8>) {
+pub(super) fn join(labels: &Labels, buf: &mut Vec<u8>) {
     for (name, value) in labels {
         if !buf.is_empty() {
             buf.extend_from_slice(b", ");

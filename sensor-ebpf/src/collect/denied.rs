@@ -9,7 +9,7 @@ use sensor_common::{
     syscall::Call,
 };
 
-use super::{open::access_of, text};
+use super::{open::access_of, path::AT_FDCWD, text};
 use crate::{
     direct, emit,
     enforce::{self, EPERM, Subject, action},
@@ -19,8 +19,6 @@ use crate::{
     scratch::clear,
 };
 
-/// `AT_FDCWD` (`include/uapi/linux/fcntl.h`)
-const AT_FDCWD: i32 = -100;
 
 /// Whether this program is denied; then it is told, as a call that failed.
 #[inline(always)]

@@ -8,7 +8,7 @@ use sensor_common::{
     syscall::Call,
 };
 
-use super::text;
+use super::{path::AT_FDCWD, text};
 use crate::{
     emit,
     enforce::{self, Subject, action},
@@ -26,8 +26,6 @@ struct Request {
     dirfd: i32,
 }
 
-/// `AT_FDCWD` (`include/uapi/linux/fcntl.h`)
-const AT_FDCWD: i32 = -100;
 /// What `creat` stands for (`fs/open.c`): `O_CREAT | O_WRONLY | O_TRUNC`.
 const CREAT_FLAGS: u64 = 0o1101;
 

@@ -173,19 +173,7 @@ fn containers_that_live_for_milliseconds_are_all_told_with_their_names() {
 fn run_short(engine: &Engine, engine_number: usize) {
     for number in 0..SHORT / 2 {
         let name = format!("e2e-short-{engine_number}-{number}");
-        engine
-            .run(&[
-                "run",
-                "--rm",
-                "--network",
-                "none",
-                "--name",
-                &name,
-                IMAGE,
-                "/bin/echo",
-                &name,
-            ])
-            .unwrap();
+        engine.run_once(&name, &[IMAGE, "/bin/echo", &name]).unwrap();
     }
 }
 

@@ -71,17 +71,9 @@ fn c07_a_container_that_acts_at_once_and_is_gone_is_named_all_the_same() {
     let mut stream = agent.client.subscribe(None).unwrap();
     for number in 0..10 {
         let name = format!("e2e-c07-{number}");
-        let run = [
-            "run",
-            "--rm",
-            "--network",
-            "none",
-            "--name",
-            &name,
-            "--entrypoint",
-            "/bin/cat",
-        ];
-        docker.run(&[&run[..], &[IMAGE, "/etc/shadow"]].concat()).unwrap();
+        docker
+            .run_once(&name, &["--entrypoint", "/bin/cat", IMAGE, "/etc/shadow"])
+            .unwrap();
         let found = stream
             .find(wait::DEADLINE, |one| {
                 one.rule == "open" && one.text("container.name") == name

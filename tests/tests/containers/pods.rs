@@ -158,18 +158,7 @@ fn containers_of_pods_that_live_for_milliseconds_are_all_told_with_all_their_nam
         scope.spawn(|| {
             for number in 0..SHORT / 10 {
                 let name = format!("e2e-beside-{number}");
-                let run = [
-                    "run",
-                    "--rm",
-                    "--network",
-                    "none",
-                    "--name",
-                    &name,
-                    IMAGE,
-                    "/bin/echo",
-                    &name,
-                ];
-                docker.run(&run).unwrap();
+                docker.run_once(&name, &[IMAGE, "/bin/echo", &name]).unwrap();
             }
         });
         for _ in 0..SHORT + SHORT / 10 {

@@ -28,16 +28,14 @@ fn agent(condition: &str) -> Option<Sensor> {
             .set("kernel.activity_ring_bytes=67108864")
             .set("grpc.queue_items_max=65536")
     };
-    match builder().start() {
-        Ok(sensor) => Some(sensor),
-        Err(_) => {
-            let (_, said) = builder().refused().unwrap();
-            assert!(said.contains("is where programs and files are denied"), "{said}");
-            assert!(said.contains("action: kill"), "{said}");
-            report::skip("this kernel's BPF LSM cannot be used, and the agent says so");
-            None
-        }
+    if let Ok(sensor) = builder().start() {
+        return Some(sensor);
     }
+    let (_, said) = builder().refused().unwrap();
+    assert!(said.contains("is where programs and files are denied"), "{said}");
+    assert!(said.contains("action: kill"), "{said}");
+    report::skip("this kernel's BPF LSM cannot be used, and the agent says so");
+    None
 }
 
 /// Runs the helper; what it printed.
