@@ -8,6 +8,7 @@ mod arguments;
 pub(crate) mod call_names;
 mod certainty;
 mod container;
+mod descriptor;
 mod evt;
 mod fd;
 mod filled;

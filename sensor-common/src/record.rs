@@ -275,7 +275,8 @@ pub struct Open {
 pub struct SocketCall {
     /// The call's result: a negated `errno` when it failed.
     pub result: i64,
-    /// The call's arguments.
+    /// The call's arguments. Of `accept` the last two are how many wait and may, of `dup` the last three the mode, inode
+    /// and device of a file that is no socket.
     pub args: [u64; 6],
     /// The socket's descriptor: of `accept` the new one, of `dup` the one that it became.
     pub fd: i32,

@@ -2,6 +2,7 @@
 
 pub(crate) mod connect;
 pub(crate) mod denied;
+pub(crate) mod dup;
 pub(crate) mod exec;
 pub(crate) mod exit;
 pub(crate) mod fork;

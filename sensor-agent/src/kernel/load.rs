@@ -124,7 +124,14 @@ pub const DISPATCHER: ProgramSpec = ProgramSpec {
 };
 
 /// What the dispatcher goes on to.
-const HANDLERS: [(ProgramSpec, Handler); 7] = [
+const HANDLERS: [(ProgramSpec, Handler); 8] = [
+    (
+        ProgramSpec {
+            name: "exit_dup",
+            tracepoint: "sys_exit",
+        },
+        Handler::Dup,
+    ),
     (
         ProgramSpec {
             name: "exit_socket",

@@ -84,6 +84,9 @@ pub(super) const SOCKET_TYPE: Table = &[
 /// `include/linux/socket.h`
 pub(super) const LEVEL: Table = &[("SOL_SOCKET", 1)];
 
+/// `include/uapi/linux/fcntl.h`: those that copy a descriptor.
+pub(super) const FCNTL: Table = &[("F_DUPFD", 0), ("F_DUPFD_CLOEXEC", 1030)];
+
 /// `include/uapi/asm-generic/socket.h`: those that become events.
 pub(super) const SOCKET_OPTION: Table = &[
     ("SO_ATTACH_FILTER", 26),

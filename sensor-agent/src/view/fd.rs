@@ -3,7 +3,7 @@
 use sensor_common::record::flags;
 use sensor_rules::{event::Value, field::Field};
 
-use super::{View, parameters, text};
+use super::{View, descriptor, parameters, text};
 use crate::event::{Body, Open, PathCall};
 
 /// `include/uapi/linux/stat.h`
@@ -14,6 +14,9 @@ impl View<'_> {
     pub(super) fn fd_value<'b>(&'b self, field: Field, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
         match &self.event.body {
             Body::Open(open) => self.file_value(open, field),
+            Body::Socket(copied) if descriptor::is_file(self.event.call(), &copied.fixed) => {
+                self.copied_value(copied, field, buf)
+            }
             Body::Socket(connect) => self.socket_value(connect, field, buf),
             Body::Path(call) => Self::path_call_value(call, field),
             Body::Fork(_) | Body::Exec(_) | Body::Exit(_) | Body::Identity(_) | Body::Plain(_) => None,

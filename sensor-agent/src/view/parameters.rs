@@ -340,6 +340,19 @@ pub(crate) fn of(call: Call) -> &'static [Parameter] {
             ("optname", Name(2, call_names::SOCKET_OPTION)),
             ("optlen", Unsigned(4)),
         ],
+        Call::Dup => &[("res", SocketFd), ("oldfd", Signed(0))],
+        Call::Dup2 => &[("res", SocketFd), ("oldfd", Signed(0)), ("newfd", Signed(1))],
+        Call::Dup3 => &[
+            ("res", SocketFd),
+            ("oldfd", Signed(0)),
+            ("newfd", Signed(1)),
+            ("flags", Hex(2)),
+        ],
+        Call::Fcntl | Call::Fcntl64 => &[
+            ("res", SocketFd),
+            ("fd", Signed(0)),
+            ("cmd", Name(1, call_names::FCNTL)),
+        ],
         Call::Execve => &[("res", Result), ("filename", Path)],
         Call::Execveat => &[("res", Result), ("dirfd", DirFd(0)), ("filename", Path)],
         _ => &[("res", Result)],
@@ -426,7 +439,7 @@ impl View<'_> {
         }
     }
 
-    fn result_text<'b>(&self, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
+    pub(super) fn result_text<'b>(&self, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
         match self.result() {
             0 => Some(Value::Text(b"0")),
             number @ 1.. => write(buf, format_args!("{number}")),

@@ -11,7 +11,7 @@ use sensor_common::{
 };
 use sensor_rules::{event::Value, field::Field};
 
-use super::{View, call_names, parameters::Source, text, write};
+use super::{View, call_names, descriptor, parameters::Source, text, write};
 use crate::event::{Body, SocketCall};
 
 /// `include/linux/socket.h`
@@ -155,7 +155,11 @@ impl View<'_> {
         let fixed = &socket.fixed;
         let role = role(self.socket_kind(), fixed);
         match source {
+            Source::SocketFd if fixed.fd < 0 && fixed.result < 0 => return self.result_text(buf),
             Source::SocketFd if fixed.fd < 0 => return None,
+            Source::SocketFd if descriptor::is_file(self.event.call(), fixed) => {
+                self.copied_text(socket, buf);
+            }
             Source::SocketFd => {
                 let letter = typechar(fixed.family).unwrap_or(b"o");
                 let transport: &[u8] = match protocol(fixed) {
@@ -187,6 +191,9 @@ impl View<'_> {
             return None;
         };
         match source {
+            Source::SocketFd if socket.fixed.fd < 0 && socket.fixed.result < 0 => {
+                Some(Value::Int(socket.fixed.result))
+            }
             Source::SocketFd => Some(Value::Int(i64::from(socket.fixed.fd))),
             Source::QueuePercent => Some(Value::Uint(self.argument(4)? * 100 / self.argument(5)?.max(1))),
             _ => None,

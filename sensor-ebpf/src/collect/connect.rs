@@ -299,7 +299,7 @@ fn caller_address(scratch: &mut Scratch, request: &Request) {
 
 /// The peer's address and place, as it was bound; `false` when it has none or cannot be read.
 #[inline(always)]
-fn unix_peer(scratch: &mut Scratch, sock: Kernel) -> bool {
+pub(crate) fn unix_peer(scratch: &mut Scratch, sock: Kernel) -> bool {
     match sock.follow(F::unix_sock_peer) {
         Some(peer) => unix_name(scratch, peer),
         None => false,

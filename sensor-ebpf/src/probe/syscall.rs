@@ -15,7 +15,7 @@ use sensor_common::{
 
 use super::arguments::{self, Arguments};
 use crate::{
-    collect::{self, socket_call::Done},
+    collect::{self, dup::Copied, socket_call::Done},
     emit, enforce, filter,
     kernel::{self, task},
     maps::{CALLS, HANDLERS, ROUTES, SOCKET_CALLS},
@@ -212,6 +212,26 @@ pub(crate) fn exit_socket(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// Handles the calls that copy descriptors.
+///
+/// Hook: `tp_btf/sys_exit`, by tail call.
+/// Leaves out: copies of files that become none of standard input, output and error.
+#[btf_tracepoint(function = "sys_exit")]
+pub(crate) fn exit_dup(ctx: BtfTracePointContext) -> i32 {
+    if let Some(called) = called(&ctx)
+        && !is_noise(&called)
+        && wanted(called.kind, called.result)
+    {
+        let copied = Copied {
+            call: called.call,
+            args: collect::dup::arguments(&called.arguments),
+            result: called.result,
+        };
+        collect::dup::collect(task::current(), &copied, called.arguments.compat);
+    }
+    0
+}
+
 /// Handles the calls about names and files.
 ///
 /// Hook: `tp_btf/sys_exit`, by tail call.
@@ -269,6 +289,9 @@ const SO_ATTACH_REUSEPORT_CBPF: u64 = 51;
 const SO_ATTACH_REUSEPORT_EBPF: u64 = 52;
 /// No connection waits (`include/uapi/asm-generic/errno-base.h`).
 const EAGAIN: i64 = -11;
+/// `F_DUPFD`, `F_DUPFD_CLOEXEC` (`include/uapi/linux/fcntl.h`)
+const F_DUPFD: u64 = 0;
+const F_DUPFD_CLOEXEC: u64 = 1030;
 /// `CLONE_NEW*` (`include/uapi/linux/sched.h`): time, mount, cgroup, uts, ipc, user, pid, network.
 const CLONE_NAMESPACES: u64 = 0x7e02_0080;
 
@@ -288,7 +311,8 @@ fn is_filter(level: u64, option: u64) -> bool {
 }
 
 /// Whether it is one of the many calls of its kind that tell nothing: memory that is not executable, processes
-/// that stay in their parent's namespaces, names of memory, options that are no filters, no connection to take.
+/// that stay in their parent's namespaces, names of memory, options that are no filters, no connection to take, what
+/// `fcntl` does besides copies.
 #[inline(always)]
 fn is_noise(called: &Called) -> bool {
     let [first, second, third, _] = called.arguments.first_four();
@@ -296,6 +320,9 @@ fn is_noise(called: &Called) -> bool {
         Kind::Accept => called.result == EAGAIN,
         Kind::Sockopt => !is_filter(second, third),
         Kind::Prctl => first == PR_SET_VMA,
+        Kind::Dup if matches!(called.call, Call::Fcntl | Call::Fcntl64) => {
+            second as u32 as u64 != F_DUPFD && second as u32 as u64 != F_DUPFD_CLOEXEC
+        }
         Kind::Mprotect | Kind::Mmap if !matches!(called.call, Call::OldMmap) => third & PROT_EXEC == 0,
         Kind::Clone => clone_flags(called.call, first) & CLONE_NAMESPACES == 0,
         _ => false,

@@ -58,16 +58,16 @@ impl Judge {
         }
     }
 
-    /// What is wrong, the rule and a line for each case.
-    pub(crate) fn compare<'a>(self, performed: &[(&'a Ready<'a>, Performed)]) -> Vec<(&'a str, String)> {
+    /// What is wrong, a line for each case.
+    pub(crate) fn compare(self, performed: &[(&Ready<'_>, Performed)]) -> Vec<String> {
         let faults = || {
             let found = self.found.lock().unwrap();
             let faults: Vec<_> = performed
                 .iter()
                 .filter_map(|(ready, done)| Some((ready.case, done, fault(ready.case, done, &found)?)))
                 .map(|(case, done, fault)| {
-                    let (index, name, rule) = (case.index, &case.name, case.rule.as_str());
-                    (rule, format!("{index} {name} ({rule}): {fault}; {:?}", done.said))
+                    let (index, name, rule) = (case.index, &case.name, &case.rule);
+                    format!("{index} {name} ({rule}): {fault}; {:?}", done.said)
                 })
                 .collect();
             faults

@@ -1,0 +1,118 @@
+//! Descriptors: what kind of thing they are, and files of which a descriptor was copied.
+
+use sensor_common::{
+    kind::Kind,
+    record::{self, flags},
+    syscall::Call,
+};
+use sensor_rules::{event::Value, field::Field};
+
+use super::{View, text, write};
+use crate::event::SocketCall;
+
+/// `S_IFMT` and the types below it (`include/uapi/linux/stat.h`).
+const TYPE: u64 = 0o170_000;
+const S_IFSOCK: u64 = 0o140_000;
+const S_IFREG: u64 = 0o100_000;
+const S_IFBLK: u64 = 0o060_000;
+const S_IFDIR: u64 = 0o040_000;
+const S_IFCHR: u64 = 0o020_000;
+const S_IFIFO: u64 = 0o010_000;
+
+/// Falco's name for what a file of this mode is; of sockets, see `socket`.
+pub(super) const fn type_name(mode: u64) -> Option<&'static str> {
+    Some(match mode & TYPE {
+        S_IFSOCK => "socket",
+        S_IFDIR => "directory",
+        S_IFIFO => "pipe",
+        S_IFREG | S_IFBLK | S_IFCHR => "file",
+        _ => return None,
+    })
+}
+
+/// Falco's letter for it.
+const fn letter(mode: u64) -> &'static str {
+    match mode & TYPE {
+        S_IFDIR => "d",
+        S_IFIFO => "p",
+        S_IFREG | S_IFBLK | S_IFCHR => "f",
+        _ => "o",
+    }
+}
+
+/// Whether a call copied the descriptor of a file that is no socket.
+pub(super) fn is_file(call: Call, fixed: &record::SocketCall) -> bool {
+    call.kind() == Some(Kind::Dup) && fixed.family == 0
+}
+
+impl View<'_> {
+    /// `fd.*` of a file of which a descriptor was copied. Of a call that failed it is the descriptor that was to be.
+    pub(super) fn copied_value<'b>(
+        &'b self,
+        copied: &'b SocketCall<'b>,
+        field: Field,
+        buf: &'b mut Vec<u8>,
+    ) -> Option<Value<'b>> {
+        let fixed = &copied.fixed;
+        let [.., mode, inode, device] = fixed.args;
+        match field {
+            Field::FdNum => (fixed.fd >= 0).then(|| Value::Int(i64::from(fixed.fd))),
+            Field::FdType => Some(Value::Text(type_name(mode)?.as_bytes())),
+            Field::FdTypechar if mode != 0 => Some(Value::Text(letter(mode).as_bytes())),
+            Field::FdIno if inode != 0 => Some(Value::Int(i64::try_from(inode).ok()?)),
+            Field::FdDev if inode != 0 => Some(Value::Int(i64::try_from(device).ok()?)),
+            Field::FdDevMajor if inode != 0 => Some(Value::Int(i64::try_from(device >> 20).ok()?)),
+            Field::FdDevMinor if inode != 0 => Some(Value::Int(i64::try_from(device & 0xf_ffff).ok()?)),
+            Field::FdName => {
+                self.copied_name(copied, buf);
+                text(buf)
+            }
+            Field::FdDirectory | Field::FdFilename if mode & TYPE != S_IFIFO => {
+                let slash = memchr::memrchr(b'/', copied.path)?;
+                text(match (field, slash) {
+                    (Field::FdFilename, _) => &copied.path[slash + 1..],
+                    (_, 0) => b"/",
+                    _ => &copied.path[..slash],
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// A new descriptor and what it is.
+    pub(super) fn copied_text(&self, copied: &SocketCall<'_>, buf: &mut Vec<u8>) {
+        let letter = letter(copied.fixed.args[3]);
+        write(buf, format_args!("{}(<{letter}>", copied.fixed.fd));
+        self.copied_name(copied, buf);
+        buf.push(b')');
+    }
+
+    /// The file's path; a pipe has none but its number.
+    fn copied_name(&self, copied: &SocketCall<'_>, buf: &mut Vec<u8>) {
+        let [.., mode, inode, _] = copied.fixed.args;
+        if mode & TYPE == S_IFIFO && self.event.has(flags::PATH_DETACHED) {
+            write(buf, format_args!("pipe:[{inode}]"));
+        } else {
+            buf.extend_from_slice(copied.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_have_falcos_names() {
+        for (mode, expected) in [
+            (0, None),
+            (S_IFSOCK | 0o777, Some("socket")),
+            (S_IFIFO | 0o600, Some("pipe")),
+            (S_IFCHR | 0o620, Some("file")),
+            (S_IFREG | 0o644, Some("file")),
+            (S_IFDIR | 0o755, Some("directory")),
+        ] {
+            assert_eq!(type_name(mode), expected, "{mode:o}");
+        }
+    }
+}
