@@ -16,4 +16,4 @@ pub mod record;
 pub mod syscall;
 
 /// Written into every record; the decoder refuses any other.
-pub const LAYOUT_VERSION: u8 = 2;
+pub const LAYOUT_VERSION: u8 = 3;

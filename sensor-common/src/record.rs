@@ -209,6 +209,8 @@ pub struct Exec {
     pub argv_tail_at: u32,
     /// 1 when the file was named by a descriptor (`execveat`, `fexecve`).
     pub by_descriptor: u32,
+    /// What standard input, output and error are.
+    pub standard: Standard,
     /// Resolved path of `file`.
     pub path: Span,
     /// The name that the program was called by.
@@ -221,6 +223,39 @@ pub struct Exec {
     pub cwd: Span,
     /// The cgroup's path, root first.
     pub cgroup: Span,
+}
+
+/// What a program's first three descriptors are, and both ends of the first internet socket among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct Standard {
+    /// Of each: 0 where it is closed, else [`standard::OPEN`] with the type of the file (`S_IFMT` of its mode) and, of a
+    /// socket, its family in the bits of [`standard::FAMILY`].
+    pub types: [u16; 3],
+    /// Which of them is the socket whose ends follow: a bit each, the lowest for standard input.
+    pub is_socket: u16,
+    /// `AF_*` of the socket; 0 where there is none.
+    pub family: u16,
+    /// Local port, host order.
+    pub local_port: u16,
+    /// Remote port, host order.
+    pub remote_port: u16,
+    /// Filler.
+    pub reserved: u16,
+    /// IPv4 in the first four bytes, or IPv6.
+    pub local_address: [u8; 16],
+    /// IPv4 in the first four bytes, or IPv6.
+    pub remote_address: [u8; 16],
+}
+
+/// Bits of [`Standard::types`].
+pub mod standard {
+    /// There is a file.
+    pub const OPEN: u16 = 0x800;
+    /// `AF_*` of a socket.
+    pub const FAMILY: u16 = 0x7ff;
+    /// `S_IFMT` (`include/uapi/linux/stat.h`)
+    pub const TYPE: u16 = 0o170_000;
 }
 
 /// Fixed part of [`Kind::Fork`](crate::kind::Kind::Fork). The header tells of the child.
@@ -421,7 +456,8 @@ const _: () = {
     assert!(size_of::<Header>() == 88);
     assert!(size_of::<FileId>() == 40);
     assert!(size_of::<Identity>() == 88);
-    assert!(size_of::<Exec>() == 168);
+    assert!(size_of::<Standard>() == 48);
+    assert!(size_of::<Exec>() == 216);
     assert!(size_of::<Fork>() == 96);
     assert!(size_of::<Exit>() == 8);
     assert!(size_of::<Open>() == 80);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use sensor_common::record::{FileId, Identity};
+use sensor_common::record::{FileId, Identity, Standard};
 
 /// Text that need not be UTF-8.
 pub(crate) mod bytes {
@@ -137,6 +137,20 @@ pub(crate) struct FileIdForm {
     links: u32,
     ctime_ns: u64,
     mtime_ns: u64,
+}
+
+/// [`Standard`], whose crate knows no serde.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Standard")]
+pub(crate) struct StandardForm {
+    types: [u16; 3],
+    is_socket: u16,
+    family: u16,
+    local_port: u16,
+    remote_port: u16,
+    reserved: u16,
+    local_address: [u8; 16],
+    remote_address: [u8; 16],
 }
 
 /// [`Identity`], whose crate knows no serde.

@@ -11,7 +11,7 @@ mod tests;
 use std::{collections::VecDeque, sync::Arc};
 
 use hashbrown::HashMap;
-use sensor_common::record::{FileId, Identity, IdentityCall, flags};
+use sensor_common::record::{FileId, Identity, IdentityCall, Standard, flags};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -76,6 +76,9 @@ pub struct Image {
     pub argc: u32,
     /// All of argv, in bytes, before any cut.
     pub argv_len: u32,
+    /// What standard input, output and error were at the exec.
+    #[serde(with = "forms::StandardForm")]
+    pub standard: Standard,
     /// Nothing but the name is known.
     pub is_partial: bool,
 }
@@ -144,6 +147,7 @@ impl Image {
             flags: event.header.flags,
             argc: exec.fixed.argc,
             argv_len: exec.fixed.argv_len,
+            standard: exec.fixed.standard,
             is_partial: false,
         })
     }

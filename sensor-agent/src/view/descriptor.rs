@@ -1,13 +1,16 @@
-//! Descriptors: what kind of thing they are, and files of which a descriptor was copied.
+//! Descriptors: what kind of thing they are, files of which a descriptor was copied, and `proc.stdin.*` and its like.
+//!
+//! What a program's first three descriptors are is the kernel's word at the exec, so it does not matter by which call a
+//! socket came there. What the program itself changes later is told by `dup` alone.
 
 use sensor_common::{
     kind::Kind,
-    record::{self, flags},
+    record::{self, flags, standard},
     syscall::Call,
 };
 use sensor_rules::{event::Value, field::Field};
 
-use super::{View, text, write};
+use super::{View, socket, text, write};
 use crate::event::SocketCall;
 
 /// `S_IFMT` and the types below it (`include/uapi/linux/stat.h`).
@@ -40,12 +43,39 @@ const fn letter(mode: u64) -> &'static str {
     }
 }
 
+/// Falco's name for what a standard descriptor is; `None` for a closed one.
+fn standard_type_name(of: u16) -> Option<&'static str> {
+    if of & standard::OPEN == 0 {
+        return None;
+    }
+    match u64::from(of) & TYPE {
+        S_IFSOCK => Some(socket::type_name(of & standard::FAMILY).unwrap_or("socket")),
+        mode => type_name(mode),
+    }
+}
+
 /// Whether a call copied the descriptor of a file that is no socket.
 pub(super) fn is_file(call: Call, fixed: &record::SocketCall) -> bool {
     call.kind() == Some(Kind::Dup) && fixed.family == 0
 }
 
 impl View<'_> {
+    /// What a standard descriptor is; `None` where the program's start was not seen.
+    pub(super) fn standard_type(&self, fd: usize) -> Option<Value<'static>> {
+        let of = self.image?.standard.types.get(fd)?;
+        Some(Value::Text(standard_type_name(*of)?.as_bytes()))
+    }
+
+    /// Both ends of the connection that a standard descriptor is.
+    pub(super) fn standard_ends<'b>(&self, fd: u32, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
+        let standard = &self.image?.standard;
+        if standard.is_socket >> fd & 1 == 0 {
+            return None;
+        }
+        socket::ends(standard, buf);
+        text(buf)
+    }
+
     /// `fd.*` of a file of which a descriptor was copied. Of a call that failed it is the descriptor that was to be.
     pub(super) fn copied_value<'b>(
         &'b self,
@@ -101,6 +131,22 @@ impl View<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn standard_descriptors_have_falcos_names() {
+        for (kind, family, expected) in [
+            (S_IFSOCK, 2, Some("ipv4")),
+            (S_IFSOCK, 10, Some("ipv6")),
+            (S_IFSOCK, 1, Some("unix")),
+            (S_IFSOCK, 44, Some("socket")),
+            (S_IFIFO, 0, Some("pipe")),
+            (0, 0, None),
+        ] {
+            let of = u16::try_from(kind).unwrap() | standard::OPEN | family;
+            assert_eq!(standard_type_name(of), expected, "{of:o}");
+            assert_eq!(standard_type_name(of & !standard::OPEN), None, "{of:o}");
+        }
+    }
 
     #[test]
     fn files_have_falcos_names() {

@@ -172,6 +172,13 @@ const fn is_of_who_did_it(field: Field) -> bool {
             | Field::ThreadTid
             | Field::ThreadIsmain
             | Field::ThreadCgroups
+            | Field::ProcStdinType
+            | Field::ProcStdoutType
+            | Field::ProcStderrType
+            | Field::ProcStdinName
+            | Field::ProcStdoutName
+            | Field::ProcStderrName
+            | Field::FdTypes
             | Field::UserUid
             | Field::UserName
             | Field::UserHomedir
@@ -203,7 +210,13 @@ pub const fn limit(field: Field) -> Option<&'static str> {
             "by the files of the container's own root; a container that ended at once has only root"
         }
         Field::UserLoginname => "by the host's files",
-        Field::ProcCwd => "as it was when the program started",
+        Field::ProcCwd | Field::ProcStdinType | Field::ProcStdoutType | Field::ProcStderrType => {
+            "as it was when the program started"
+        }
+        Field::ProcStdinName | Field::ProcStdoutName | Field::ProcStderrName => {
+            "of internet sockets, as they were when the program started"
+        }
+        Field::FdTypes => "by an index up to 2, as they were when the program started",
         _ => return None,
     })
 }

@@ -176,6 +176,13 @@ impl View<'_> {
             Field::ThreadCapEffective => Some(capabilities(self.process?.identity.cap_effective, buf)),
             Field::ThreadCapPermitted => Some(capabilities(self.process?.identity.cap_permitted, buf)),
             Field::ThreadCapInheritable => Some(capabilities(self.process?.identity.cap_inheritable, buf)),
+            Field::ProcStdinType => self.standard_type(0),
+            Field::ProcStdoutType => self.standard_type(1),
+            Field::ProcStderrType => self.standard_type(2),
+            Field::FdTypes => self.standard_type(index(arg)? as usize),
+            Field::ProcStdinName => self.standard_ends(0, buf),
+            Field::ProcStdoutName => self.standard_ends(1, buf),
+            Field::ProcStderrName => self.standard_ends(2, buf),
             Field::ThreadCgroups => text(&self.cgroup.as_ref()?.path),
             _ => self.evt_value(field, arg, buf),
         }

@@ -82,13 +82,7 @@ impl View<'_> {
                 name(socket, role, buf);
                 text(buf)
             }
-            Field::FdType => Some(Value::Text(match fixed.family {
-                AF_UNIX => b"unix",
-                AF_INET => b"ipv4",
-                AF_INET6 => b"ipv6",
-                AF_NETLINK => b"netlink",
-                _ => return None,
-            })),
+            Field::FdType => Some(Value::Text(type_name(fixed.family)?.as_bytes())),
             Field::FdTypechar => Some(Value::Text(typechar(fixed.family)?)),
             Field::FdSockfamily if is_unix => Some(Value::Text(b"unix")),
             Field::FdSockfamily => is_internet(fixed).then_some(Value::Text(b"ip")),
@@ -199,6 +193,36 @@ impl View<'_> {
             _ => None,
         }
     }
+}
+
+/// Falco's name for a socket of this family.
+pub(super) const fn type_name(family: u16) -> Option<&'static str> {
+    Some(match family {
+        AF_UNIX => "unix",
+        AF_INET => "ipv4",
+        AF_INET6 => "ipv6",
+        AF_NETLINK => "netlink",
+        _ => return None,
+    })
+}
+
+/// Both ends of a program's socket, as Falco names connections.
+pub(super) fn ends(of: &record::Standard, buf: &mut Vec<u8>) {
+    let fixed = record::SocketCall {
+        family: of.family,
+        address_family: of.family,
+        local_port: of.local_port,
+        remote_port: of.remote_port,
+        local_address: of.local_address,
+        remote_address: of.remote_address,
+        ..record::SocketCall::default()
+    };
+    let socket = SocketCall {
+        fixed,
+        path: b"",
+        given: b"",
+    };
+    name(&socket, role(Kind::Dup, &fixed), buf);
 }
 
 fn port(number: u16) -> Value<'static> {

@@ -225,19 +225,39 @@ fn bounded_address_len(len: u64) -> u64 {
     }
 }
 
+/// Where the ends of an internet socket go, in cleared memory.
+pub(crate) struct Ends<'a> {
+    pub(crate) local_port: &'a mut u16,
+    pub(crate) remote_port: &'a mut u16,
+    pub(crate) local_address: &'a mut [u8; 16],
+    pub(crate) remote_address: &'a mut [u8; 16],
+}
+
 /// The ends of an internet socket.
 #[inline(always)]
 pub(crate) fn inet(fixed: &mut SocketCall, sock: Kernel, family: u16) {
-    fixed.local_port = sock.read_or_default(F::sock_num);
-    fixed.remote_port = u16::from_be(sock.read_or_default(F::sock_dport));
+    let ends = Ends {
+        local_port: &mut fixed.local_port,
+        remote_port: &mut fixed.remote_port,
+        local_address: &mut fixed.local_address,
+        remote_address: &mut fixed.remote_address,
+    };
+    inet_ends(ends, sock, family);
+}
+
+/// The same, wherever they go.
+#[inline(always)]
+pub(crate) fn inet_ends(to: Ends<'_>, sock: Kernel, family: u16) {
+    *to.local_port = sock.read_or_default(F::sock_num);
+    *to.remote_port = u16::from_be(sock.read_or_default(F::sock_dport));
     if family == AF_INET6 {
-        fixed.local_address = sock.read_or_default(F::sock_v6_rcv_saddr);
-        fixed.remote_address = sock.read_or_default(F::sock_v6_daddr);
+        *to.local_address = sock.read_or_default(F::sock_v6_rcv_saddr);
+        *to.remote_address = sock.read_or_default(F::sock_v6_daddr);
     } else {
         let local: [u8; 4] = sock.read_or_default(F::sock_rcv_saddr);
         let remote: [u8; 4] = sock.read_or_default(F::sock_daddr);
-        fixed.local_address[..4].copy_from_slice(&local);
-        fixed.remote_address[..4].copy_from_slice(&remote);
+        to.local_address[..4].copy_from_slice(&local);
+        to.remote_address[..4].copy_from_slice(&remote);
     }
 }
 

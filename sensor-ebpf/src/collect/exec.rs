@@ -5,10 +5,14 @@ use sensor_common::{
     kernel_fields::KernelField as F,
     kind::Kind,
     limits::{ARGV_HEAD_BYTES_MAX, ARGV_TAIL_BYTES_MAX},
-    record::{Exec, Span, flags},
+    record::{Exec, Span, flags, standard},
 };
 
-use super::text;
+use super::{
+    connect::{self, Ends},
+    socket::{AF_INET, AF_INET6},
+    text,
+};
 use crate::{
     emit,
     enforce::{self, Subject, action},
@@ -49,6 +53,7 @@ pub(crate) fn collect(task: Kernel, binprm: Kernel) {
         None => Span::default(),
     };
     scratch.fixed::<Exec>().cgroup = cgroup;
+    standard_files(&mut scratch, task);
     answer(&mut scratch);
     emit::send(scratch, task, Kind::Exec);
 }
@@ -69,6 +74,44 @@ fn answer(scratch: &mut Scratch) {
     let mut subject = Subject::new(operation, action::KILL);
     subject.paths = enforce::paths_of(scratch, path, &DENY_PROGRAMS);
     enforce::kill_for(scratch, &subject);
+}
+
+/// What standard input, output and error are, by whatever way they came there. What is closed at an exec is closed by now
+/// (`begin_new_exec`, `fs/exec.c`).
+#[inline(always)]
+fn standard_files(scratch: &mut Scratch, task: Kernel) {
+    clear(&mut scratch.fixed::<Exec>().standard);
+    let mut first = 0;
+    for (at, fd) in [0_usize, 1, 2].into_iter().zip(0_u64..) {
+        let Some(file) = file::by_descriptor(task, fd) else {
+            continue;
+        };
+        let standard = &mut scratch.fixed::<Exec>().standard;
+        let mode: u16 = file
+            .follow(F::file_f_inode)
+            .map_or(0, |inode| inode.read_or_default(F::inode_i_mode));
+        standard.types[at] = mode & standard::TYPE | standard::OPEN;
+        let Some(sock) = connect::socket_of(file).and_then(|socket| socket.follow(F::socket_sk)) else {
+            continue;
+        };
+        let family: u16 = sock.read_or_default(F::sock_family);
+        standard.types[at] |= family & standard::FAMILY;
+        if family != AF_INET && family != AF_INET6 || first != 0 && first != sock.0 {
+            continue;
+        }
+        standard.is_socket |= 1 << fd;
+        if first == 0 {
+            first = sock.0;
+            standard.family = family;
+            let ends = Ends {
+                local_port: &mut standard.local_port,
+                remote_port: &mut standard.remote_port,
+                local_address: &mut standard.local_address,
+                remote_address: &mut standard.remote_address,
+            };
+            connect::inet_ends(ends, sock, family);
+        }
+    }
 }
 
 /// The name that the program was called by and, of a script, its interpreter's.

@@ -16,4 +16,5 @@ mod powers;
 mod races;
 mod sockets;
 mod starts;
+mod tied;
 mod watch;

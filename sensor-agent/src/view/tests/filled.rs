@@ -118,6 +118,12 @@ fn host_state() -> (State, tempfile::TempDir) {
         ..Identity::default()
     };
     let mut fixed = record::Exec {
+        standard: record::Standard {
+            types: [record::standard::OPEN | 0o140_000 | 2; 3],
+            is_socket: 0b111,
+            family: 2,
+            ..record::Standard::default()
+        },
         identity,
         argc: 2,
         ..record::Exec::default()
