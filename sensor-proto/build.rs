@@ -2,7 +2,11 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let files = ["proto/sensor/v1/detections.proto", "proto/sensor/v1/agent.proto"];
+    let files = [
+        "proto/sensor/v1/detections.proto",
+        "proto/sensor/v1/agent.proto",
+        "proto/sensor/v1/inventory.proto",
+    ];
     let descriptors = protox::compile(files, ["proto"])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(

@@ -7,6 +7,7 @@ pub mod args;
 mod config;
 mod connect;
 mod fields;
+mod inventory;
 pub(crate) mod record;
 pub(crate) mod replay;
 mod rules;
@@ -46,6 +47,8 @@ pub enum Command {
     Watch(watch::WatchArgs),
     /// Show what a running sensor is doing, and how well
     Status(status::StatusArgs),
+    /// Show what workloads were seen to do: programs, ports, peers, folders
+    Inventory(inventory::InventoryArgs),
     /// Say what works on this machine, and what is lost
     Doctor(crate::doctor::DoctorArgs),
     /// Check a configuration, or show what can be configured
@@ -109,6 +112,7 @@ impl Cli {
             Command::Replay(args) => replay::run(&args),
             Command::Watch(args) => watch::run(&args),
             Command::Status(args) => status::run(&args),
+            Command::Inventory(args) => inventory::run(&args),
             Command::Doctor(args) => crate::doctor::run(&args),
             Command::Config(args) => config::run(&args),
             Command::Rules(args) => rules::run(&args),

@@ -10,6 +10,7 @@ pub mod event;
 pub mod fuzzing;
 pub mod hub;
 pub mod identity;
+pub mod inventory;
 pub mod kernel;
 pub mod kubernetes;
 pub mod log;

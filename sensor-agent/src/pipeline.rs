@@ -27,7 +27,9 @@ use self::{
     publish::{Ids, Outlet},
 };
 use crate::{
+    config::InventoryConfig,
     event::{DecodeError, Event, Outcome},
+    inventory::{Inventory, Snapshot},
     pending::{self, Pending, Ready},
     selftest::round::Round,
     state::{State, home::Wanted, lookup::Lookup, seed::Seed},
@@ -74,6 +76,8 @@ pub struct Pipeline {
     malformed_said_ns: u64,
     /// The canary whose events are looked for.
     canary: Option<Arc<Round>>,
+    /// What workloads were seen to do, where it is kept.
+    inventory: Option<Inventory>,
     /// The last two times that losses were told, in nanoseconds since 1970.
     told_between: (u64, u64),
 }
@@ -145,6 +149,7 @@ impl Pipeline {
             malformed: 0,
             malformed_said_ns: 0,
             canary: None,
+            inventory: None,
             told_between: (0, 0),
         }
     }
@@ -163,6 +168,22 @@ impl Pipeline {
     /// Takes in the processes that were there before; nothing else has been given yet.
     pub fn plant(&mut self, seed: Seed) {
         self.state.plant(seed);
+    }
+
+    /// Keeps an inventory from here on, of processes that are there already too, where that is configured.
+    pub fn keep_inventory(&mut self, config: &InventoryConfig) {
+        self.inventory = config.enabled.then(|| {
+            let mut inventory = Inventory::new(config.clone(), self.context.start_ns);
+            inventory.seed(&self.state);
+            inventory
+        });
+    }
+
+    /// What workloads were seen to do so far; `None` where that is not kept.
+    pub fn inventory(&mut self, now_ns: u64) -> Option<Snapshot> {
+        let inventory = self.inventory.as_mut()?;
+        inventory.tick(&self.state, &self.stats.inventory);
+        Some(inventory.snapshot(&self.state, now_ns, self.context.clock))
     }
 
     /// Has somebody look at one event that is still to come.

@@ -8,9 +8,11 @@ mod answer;
 pub mod canaries;
 mod enforcer;
 mod feed;
+mod inventory;
 mod reader;
 pub(crate) mod record;
 mod reload;
+mod server;
 mod watch;
 
 use sensor_rules::diagnostic::Style;

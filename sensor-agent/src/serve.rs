@@ -10,6 +10,7 @@ mod accept;
 mod authority;
 mod detections;
 mod http;
+mod inventory;
 mod services;
 mod socket;
 mod tls;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{GrpcConfig, MetricsConfig};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+pub use inventory::{InventorySource, NoInventory, Workloads};
 use services::Services;
 pub use socket::SocketError;
 pub use tls::TlsError;
@@ -74,6 +76,8 @@ pub struct Parts {
     pub hub: Arc<Hub>,
     /// For `Agent.Status`.
     pub status: Arc<dyn StatusSource>,
+    /// For `Inventory.GetInventory`.
+    pub inventory: Arc<dyn InventorySource>,
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
 }

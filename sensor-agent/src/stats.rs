@@ -46,6 +46,43 @@ impl Default for Delivered {
     }
 }
 
+/// What the inventory counts.
+#[derive(Debug, Default)]
+pub struct InventoryStats {
+    /// Workloads that it has.
+    pub workloads: Counter,
+    /// Workloads that were forgotten because there were too many.
+    pub forgotten: Counter,
+    /// Times that something was seen that found no room.
+    pub others: Counter,
+    /// Events of processes of which it is not known where they belong.
+    pub unattributed: Counter,
+}
+
+impl InventoryStats {
+    /// As metrics tell them: name, help, value.
+    #[must_use]
+    pub fn counts(&self) -> [(&'static str, &'static str, u64); 3] {
+        [
+            (
+                "inventory_workloads_forgotten",
+                "Workloads that the inventory forgot because there were too many",
+                self.forgotten.get(),
+            ),
+            (
+                "inventory_others",
+                "Times that something was seen of a workload that found no room in the inventory",
+                self.others.get(),
+            ),
+            (
+                "inventory_unattributed",
+                "Events that the inventory left aside: where their processes belong is not known",
+                self.unattributed.get(),
+            ),
+        ]
+    }
+}
+
 /// The pipeline's numbers.
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -86,6 +123,8 @@ pub struct Stats {
     pub workloads: Counter,
     /// Containers and user namespaces whose users are known or looked for.
     pub users: Counter,
+    /// What the inventory counts.
+    pub inventory: InventoryStats,
     /// Nanoseconds spent on decoding, enriching and matching.
     pub busy_ns: Counter,
     /// The cgroups themselves, as of the last second. It keeps none of them alive: whom the state forgets is forgotten.

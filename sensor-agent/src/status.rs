@@ -1,5 +1,6 @@
 //! What `Agent.Status` and the metrics show of the pipeline and the kernel side.
 
+mod coverage;
 mod rules;
 
 use std::{
@@ -11,6 +12,7 @@ use arc_swap::ArcSwap;
 use sensor_common::{
     counters::KindCounters,
     kind::{Kind, Ring},
+    syscall::Call,
 };
 use sensor_proto::v1;
 
@@ -52,6 +54,10 @@ pub struct Live {
     pub start_epoch_ns: u64,
     /// The rules in use.
     pub rules: ArcSwap<LiveRules>,
+    /// The calls that are reported; replaced with the hooks.
+    pub calls: ArcSwap<Vec<Call>>,
+    /// The most workloads in the inventory; 0 where none is kept.
+    pub inventory_max: u64,
     /// Bounds of the tables of processes and cgroups.
     pub tables_max: (u64, u64),
 }
@@ -263,6 +269,7 @@ impl LiveSource for Live {
                 stats.busy_ns.get(),
             ),
         ];
+        counts.extend(stats.inventory.counts());
         counts.extend(self.health.counts());
         counts
     }
@@ -302,6 +309,11 @@ impl LiveSource for Live {
                 table: "identity_threads_left_behind",
                 entries: self.identity.left_behind.load(Relaxed),
                 entries_max: LEFT_BEHIND_MAX,
+            },
+            TableFill {
+                table: "inventory",
+                entries: self.stats.inventory.workloads.get(),
+                entries_max: self.inventory_max,
             },
             TableFill {
                 table: "cgroups",

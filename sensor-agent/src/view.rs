@@ -16,7 +16,7 @@ pub(crate) mod names;
 pub(crate) mod parameters;
 mod pod;
 mod process;
-mod socket;
+pub(crate) mod socket;
 #[cfg(test)]
 mod tests;
 mod user;

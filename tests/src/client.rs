@@ -8,8 +8,10 @@ use std::{
 use anyhow::Context as _;
 use hyper_util::rt::TokioIo;
 use sensor_proto::v1::{
-    Detection, Filter, StatusRequest, StatusResponse, SubscribeRequest, SubscribeResponse,
-    agent_client::AgentClient, detections_client::DetectionsClient, subscribe_response::Item,
+    Detection, Filter, GetInventoryRequest, InventorySummary, StatusRequest, StatusResponse,
+    SubscribeRequest, SubscribeResponse, Workload, agent_client::AgentClient,
+    detections_client::DetectionsClient, get_inventory_response, inventory_client::InventoryClient,
+    subscribe_response::Item,
 };
 use tokio::{net::UnixStream, runtime::Runtime};
 use tonic::{Streaming, transport::Channel};
@@ -53,6 +55,24 @@ impl Client {
             .runtime
             .block_on(agent.status(StatusRequest {}))?
             .into_inner())
+    }
+
+    /// `Inventory.GetInventory`, of all workloads.
+    pub fn inventory(&self) -> anyhow::Result<(InventorySummary, Vec<Workload>)> {
+        let mut inventory = InventoryClient::new(self.channel.clone());
+        self.runtime.block_on(async {
+            let request = GetInventoryRequest::default();
+            let mut stream = inventory.get_inventory(request).await?.into_inner();
+            let (mut summary, mut workloads) = (None, Vec::new());
+            while let Some(message) = stream.message().await? {
+                match message.item {
+                    Some(get_inventory_response::Item::Summary(first)) => summary = Some(first),
+                    Some(get_inventory_response::Item::Workload(workload)) => workloads.push(workload),
+                    None => {}
+                }
+            }
+            Ok((summary.context("the inventory has no summary")?, workloads))
+        })
     }
 
     /// `Detections.Subscribe`

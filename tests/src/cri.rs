@@ -330,6 +330,19 @@ impl Running<'_> {
         Ok(())
     }
 
+    /// The pod's address.
+    pub fn address(&self) -> anyhow::Result<String> {
+        let request = cri::PodSandboxStatusRequest {
+            pod_sandbox_id: self.sandbox.clone(),
+            ..cri::PodSandboxStatusRequest::default()
+        };
+        let answer = self
+            .cri
+            .call(|mut client| async move { client.pod_sandbox_status(request).await })?;
+        let network = answer.status.and_then(|status| status.network);
+        Ok(network.context("the pod has no network")?.ip)
+    }
+
     /// Stops a container and removes it.
     pub fn stop(&self, container: &str) -> anyhow::Result<()> {
         let request = cri::StopContainerRequest {

@@ -42,6 +42,16 @@ pub(super) fn check(config: &Config, page_bytes: u32) -> Vec<Problem> {
         ("state.containers_max", config.state.containers_max, 64, 65_536),
         ("grpc.queue_items_max", config.grpc.queue_items_max, 16, 1_048_576),
         ("grpc.subscribers_max", config.grpc.subscribers_max, 4, 1_024),
+        (
+            "inventory.workloads_max",
+            config.inventory.workloads_max,
+            1,
+            4_096,
+        ),
+        ("inventory.programs_max", config.inventory.programs_max, 1, 1_024),
+        ("inventory.ports_max", config.inventory.ports_max, 1, 1_024),
+        ("inventory.peers_max", config.inventory.peers_max, 1, 1_024),
+        ("inventory.folders_max", config.inventory.folders_max, 1, 1_024),
     ];
     for (path, value, min, max) in limits {
         if !(min..=max).contains(&value) {

@@ -39,10 +39,43 @@ pub struct Config {
     pub respond: RespondConfig,
     /// What the kernel denies.
     pub enforce: EnforceConfig,
+    /// What is remembered of workloads.
+    pub inventory: InventoryConfig,
     /// How the sensor looks after itself.
     pub selftest: SelfTestConfig,
     /// The sensor's own log, on standard error.
     pub log: LogConfig,
+}
+
+/// What is remembered of workloads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InventoryConfig {
+    /// Whether it is.
+    pub enabled: bool,
+    /// Workloads.
+    pub workloads_max: u32,
+    /// Programs of each.
+    pub programs_max: u32,
+    /// Ports that each listens on.
+    pub ports_max: u32,
+    /// Peers that each connected to.
+    pub peers_max: u32,
+    /// Folders that each wrote to.
+    pub folders_max: u32,
+}
+
+impl Default for InventoryConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            workloads_max: 256,
+            programs_max: 64,
+            ports_max: 32,
+            peers_max: 128,
+            folders_max: 64,
+        }
+    }
 }
 
 /// How the sensor looks after itself.

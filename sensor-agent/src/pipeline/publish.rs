@@ -111,6 +111,9 @@ impl Pipeline {
                 detections: told,
             });
         }
+        if let Some(inventory) = &mut self.inventory {
+            inventory.note(&view);
+        }
         // Counted last: who sees the count can rely on the detection being out.
         if let Some(cgroup) = &view.cgroup {
             cgroup.count(event.kind());

@@ -27,6 +27,10 @@ impl Pipeline {
         self.now_ns = tick.now_ns;
         self.ask();
         self.settle();
+        // Before containers that have ended are forgotten.
+        if let Some(inventory) = &mut self.inventory {
+            inventory.tick(&self.state, &self.stats.inventory);
+        }
         self.state.sweep(tick.now_ns);
         self.context.clock = tick.clock;
         self.report_losses(&tick.losses);

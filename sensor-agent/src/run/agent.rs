@@ -16,6 +16,7 @@ use super::{
     own_tgid,
     reader::Reader,
     reload::{self, Reloader, Trigger},
+    server,
     watch::MaybeWatch,
 };
 use crate::{
@@ -30,6 +31,7 @@ use crate::{
         counters::Counters,
         fields::MissingField,
         load::LoadOptions,
+        ring::Control,
     },
     kubernetes::{self, Kubernetes},
     metrics::Metrics,
@@ -40,7 +42,7 @@ use crate::{
         worker::Worker,
     },
     selftest::{Secret, SelfTest, health::Health as SelfHealth},
-    serve::{self, Server},
+    serve::Server,
     sink::{
         Encoder, Format,
         writer::{Sinks, Target},
@@ -335,6 +337,7 @@ impl Watched {
             counters: Arc::clone(&counters),
             identity: identity.counts(),
             hooks: ArcSwap::from_pointee(probes.hooks()),
+            calls: ArcSwap::from_pointee(probes.calls().to_vec()),
             kubernetes: kubernetes
                 .as_ref()
                 .map(|kubernetes| Arc::clone(&kubernetes.health)),
@@ -343,17 +346,14 @@ impl Watched {
             hostname: Arc::clone(&context.hostname),
             start_epoch_ns: context.clock.epoch_ns(context.start_ns),
             rules: ArcSwap::from_pointee(live_rules),
+            inventory_max: u64::from(config.inventory.enabled) * u64::from(config.inventory.workloads_max),
             tables_max: (limits.processes_max as u64, limits.cgroups_max as u64),
         });
         metrics.set_live_source(Arc::clone(&live) as _);
-        let parts = serve::Parts {
-            hub: Arc::clone(hub),
-            status: Arc::clone(&live) as _,
-            metrics: Arc::clone(metrics),
-        };
-        let server = Server::start(&config.grpc, &config.metrics, parts).await?;
+        let control = Control::new().map_err(anyhow::Error::from)?;
+        let (server, questions) = server::start(&config, hub, metrics, &live, &control).await?;
         let types = context.types;
-        let pipeline = Pipeline::new(pipeline::Parts {
+        let mut pipeline = Pipeline::new(pipeline::Parts {
             state,
             rules: Arc::clone(&in_use),
             context,
@@ -364,6 +364,7 @@ impl Watched {
             rule_counters,
             hold_ns: facts_wait_ns(&config),
         });
+        pipeline.keep_inventory(&config.inventory);
         let sources = Sources {
             facts: told,
             worker,
@@ -372,7 +373,7 @@ impl Watched {
             stats: Arc::clone(&stats),
         };
         let feed = Feed::new(pipeline, sources, tap);
-        let reader = Reader::start(readers.rings, readers.asleep, feed, stats)?;
+        let reader = Reader::start(readers.rings, readers.asleep, feed, stats, control, questions)?;
         let reloader = Reloader {
             args: args.clone(),
             config,

@@ -9,8 +9,9 @@ use std::{
 use sensor_common::kind::Ring;
 use tokio::sync::oneshot;
 
-use super::{RunError, canaries::Canaries, feed::Feed};
+use super::{RunError, canaries::Canaries, feed::Feed, inventory::Questions};
 use crate::{
+    clock,
     kernel::ring::{self, Asleep, Control, ReadError, Rings},
     pipeline::Matching,
     selftest::round::Round,
@@ -34,9 +35,9 @@ impl Reader {
         mut asleep: Asleep,
         feed: Feed,
         stats: Arc<Stats>,
+        control: Control,
+        questions: Questions,
     ) -> Result<Self, RunError> {
-        let control =
-            Control::new().map_err(|error| anyhow::anyhow!("cannot make an event descriptor: {error}"))?;
         let controlled = control.clone();
         // One at a time: who asks for a swap waits for it.
         let (swaps, swaps_due) = mpsc::sync_channel(1);
@@ -53,6 +54,7 @@ impl Reader {
                     stats,
                     swaps: swaps_due,
                     rounds: rounds_due,
+                    questions,
                 };
                 ring::read(&mut rings, &mut asleep, &controlled, &mut work)
             })
@@ -126,6 +128,7 @@ struct Work {
     stats: Arc<Stats>,
     swaps: mpsc::Receiver<Swap>,
     rounds: mpsc::Receiver<Option<Arc<Round>>>,
+    questions: Questions,
 }
 
 impl ring::Sink for Work {
@@ -156,6 +159,8 @@ impl ring::Sink for Work {
         while let Ok(round) = self.rounds.try_recv() {
             self.feed.pipeline.look_for(round);
         }
+        let pipeline = &mut self.feed.pipeline;
+        self.questions.answer(|| pipeline.inventory(clock::boot_ns()));
         if let Ok(Swap { new, done }) = self.swaps.try_recv() {
             let begin = Instant::now();
             let former = self.feed.pipeline.swap_rules(new);

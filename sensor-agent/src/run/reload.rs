@@ -194,6 +194,7 @@ impl Reloader {
             tracing::warn!(%error, "the kernel side reports more than the rules need");
         }
         self.live.hooks.store(Arc::new(probes.hooks()));
+        self.live.calls.store(Arc::new(probes.calls().to_vec()));
         // Thousands of rules take a while to be freed.
         tokio::task::spawn_blocking(move || drop(swapped.former));
         Ok(swapped.pause)

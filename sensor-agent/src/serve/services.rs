@@ -1,10 +1,12 @@
 //! All gRPC services, as each listener offers them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sensor_proto::FILE_DESCRIPTOR_SET;
 use sensor_proto::v1::agent_server::{Agent, AgentServer};
 use sensor_proto::v1::detections_server::DetectionsServer;
+use sensor_proto::v1::inventory_server::InventoryServer;
 use sensor_proto::v1::{StatusRequest, StatusResponse};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -15,6 +17,7 @@ use tonic_health::server::HealthReporter;
 
 use super::accept::{Connection, Incoming};
 use super::detections::DetectionsService;
+use super::inventory::InventoryService;
 use super::{Parts, ServeError};
 
 /// Bytes of a request: a full filter has less than half of it.
@@ -30,7 +33,12 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_BYTES_MAX: u32 = 16 << 10;
 
 /// The names under which health can be asked for; the empty one means the whole server.
-const HEALTH_NAMES: [&str; 3] = ["", "sensor.v1.Detections", "sensor.v1.Agent"];
+const HEALTH_NAMES: [&str; 4] = [
+    "",
+    "sensor.v1.Detections",
+    "sensor.v1.Agent",
+    "sensor.v1.Inventory",
+];
 
 pub(super) async fn set_health(reporter: &HealthReporter, ready: bool) {
     let status = if ready {
@@ -57,6 +65,9 @@ impl Services {
         let detections = DetectionsServer::new(DetectionsService::new(parts.hub.clone()))
             .max_decoding_message_size(REQUEST_BYTES_MAX)
             .max_encoding_message_size(RESPONSE_BYTES_MAX);
+        let inventory = InventoryServer::new(InventoryService::new(Arc::clone(&parts.inventory)))
+            .max_decoding_message_size(REQUEST_BYTES_MAX)
+            .max_encoding_message_size(RESPONSE_BYTES_MAX);
         let agent = AgentServer::new(AgentService { parts })
             .max_decoding_message_size(REQUEST_BYTES_MAX)
             .max_encoding_message_size(RESPONSE_BYTES_MAX);
@@ -67,6 +78,7 @@ impl Services {
         };
         let routes = Routes::new(detections)
             .add_service(agent)
+            .add_service(inventory)
             .add_service(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);

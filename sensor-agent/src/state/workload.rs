@@ -358,6 +358,11 @@ impl Workloads {
         self.pods.get(uid)
     }
 
+    /// Every pod.
+    pub fn pods(&self) -> impl Iterator<Item = &Arc<PodFacts>> {
+        self.pods.values()
+    }
+
     /// Forgets the containers for which `keep` says no.
     pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
         self.containers.retain(|id, _| keep(id));

@@ -52,12 +52,12 @@ fn address(family: u16, bytes: &[u8; 16]) -> Option<IpAddr> {
     }
 }
 
-fn local(fixed: &record::SocketCall) -> Option<IpAddr> {
+pub(crate) fn local(fixed: &record::SocketCall) -> Option<IpAddr> {
     address(fixed.family, &fixed.local_address)
 }
 
 /// The other end: to go to no address is to go to this machine.
-fn remote(fixed: &record::SocketCall) -> Option<IpAddr> {
+pub(crate) fn remote(fixed: &record::SocketCall) -> Option<IpAddr> {
     Some(match address(fixed.address_family, &fixed.remote_address)? {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
@@ -137,7 +137,7 @@ impl View<'_> {
     }
 
     /// What was done to the socket.
-    fn socket_kind(&self) -> Kind {
+    pub(crate) fn socket_kind(&self) -> Kind {
         self.event.call().kind().unwrap_or_else(|| self.event.kind())
     }
 
@@ -252,7 +252,7 @@ const fn typechar(family: u16) -> Option<&'static [u8]> {
 }
 
 /// `tcp`, `udp`, `icmp` or `raw`, from `IPPROTO_*` (`include/uapi/linux/in.h`).
-fn protocol(fixed: &record::SocketCall) -> Option<&'static [u8]> {
+pub(crate) fn protocol(fixed: &record::SocketCall) -> Option<&'static [u8]> {
     match (fixed.family, fixed.protocol) {
         (AF_INET | AF_INET6, 6 | 262) => Some(b"tcp"),
         (AF_INET | AF_INET6, 17 | 136) => Some(b"udp"),

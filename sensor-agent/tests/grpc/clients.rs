@@ -97,7 +97,7 @@ async fn watch_connects_again_after_a_restart() {
 async fn exit_codes() {
     let setup = Setup::new(64).await;
     let target = setup.target();
-    let table: [(&[&str], i32, &str); 5] = [
+    let table: [(&[&str], i32, &str); 8] = [
         (
             &["watch", "--once", "--address", "/nonexistent/sensor.sock"],
             1,
@@ -111,6 +111,17 @@ async fn exit_codes() {
         (&["watch", "--priority", "loud"], 2, "use emergency"),
         (&["status", "--address", "nowhere"], 2, "HOST:PORT"),
         (&["status", "--address", "127.0.0.1:1"], 1, "cannot connect"),
+        (&["inventory", "--format", "yaml"], 2, "networkpolicy"),
+        (
+            &["inventory", "--address", &target, "--name", "busy"],
+            1,
+            "ask again",
+        ),
+        (
+            &["inventory", "--address", &target, "--name", "disabled"],
+            1,
+            "inventory.enabled is false",
+        ),
     ];
     for (args, code, message) in table {
         let output = output(sensor(args)).await;

@@ -68,7 +68,12 @@ async fn reflection_lists_all_services() {
         panic!("no list of services")
     };
     let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
-    for name in ["sensor.v1.Detections", "sensor.v1.Agent", "grpc.health.v1.Health"] {
+    for name in [
+        "sensor.v1.Detections",
+        "sensor.v1.Agent",
+        "sensor.v1.Inventory",
+        "grpc.health.v1.Health",
+    ] {
         assert!(
             names.iter().any(|found| found == name),
             "{name} is not in {names:?}"

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use sensor_agent::config::{GrpcConfig, MetricsConfig};
 use sensor_agent::hub::{Hub, HubLimits, Item};
+use sensor_agent::inventory::answer::Wanted;
 use sensor_agent::metrics::Metrics;
-use sensor_agent::serve::{Parts, ServeError, Server, StatusSource};
+use sensor_agent::serve::{InventorySource, NoInventory, Parts, ServeError, Server, StatusSource, Workloads};
 use sensor_proto::v1::detections_client::DetectionsClient;
 use sensor_proto::v1::{
-    Container, Detection, Filter, Priority, StatusResponse, SubscribeRequest, SubscribeResponse,
-    subscribe_response,
+    Container, Detection, Filter, InventorySummary, Priority, StatusResponse, SubscribeRequest,
+    SubscribeResponse, subscribe_response,
 };
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
@@ -28,6 +29,20 @@ impl StatusSource for FixedStatus {
             version: "1.2.3".into(),
             hostname: "node".into(),
             ..StatusResponse::default()
+        }
+    }
+}
+
+/// Knows of nothing.
+struct FixedInventory;
+
+#[tonic::async_trait]
+impl InventorySource for FixedInventory {
+    async fn inventory(&self, wanted: Wanted) -> Result<(InventorySummary, Workloads), NoInventory> {
+        match &*wanted.name {
+            "busy" => Err(NoInventory::Busy),
+            "disabled" => Err(NoInventory::Disabled),
+            _ => Ok((InventorySummary::default(), Box::new(std::iter::empty()))),
         }
     }
 }
@@ -70,6 +85,7 @@ impl Setup {
         let parts = Parts {
             hub: Arc::clone(&hub),
             status: Arc::new(FixedStatus),
+            inventory: Arc::new(FixedInventory),
             metrics,
         };
         let server = Server::start(&grpc, &http, parts).await?;

@@ -10,6 +10,7 @@ mod agent;
 mod churn;
 mod engines;
 mod evasion;
+mod inventory;
 mod pods;
 mod sockets;
 mod users;
