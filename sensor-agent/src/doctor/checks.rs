@@ -156,10 +156,15 @@ fn hooks(config: &Config) -> Vec<Check> {
     let attached = Probes::load(&options).and_then(|(mut probes, _readers)| {
         probes.attach_lifecycle()?;
         probes.follow(&Call::ALL)?;
-        Ok((probes.hooks(), probes.slow_reads().map(str::to_owned)))
+        let untranslated: Vec<_> = probes.untranslated().map(str::to_owned).collect();
+        Ok((
+            probes.hooks(),
+            probes.slow_reads().map(str::to_owned),
+            untranslated,
+        ))
     });
     match attached {
-        Ok((hooks, slow_reads)) => hooks
+        Ok((hooks, slow_reads, untranslated)) => hooks
             .into_iter()
             .map(|hook| {
                 let kinds: Vec<_> = hook.kinds.iter().map(|kind| kind.name()).collect();
@@ -175,6 +180,10 @@ fn hooks(config: &Config) -> Vec<Check> {
                 )
             })
             .chain([reads(slow_reads)])
+            .chain(untranslated.into_iter().map(|reason| {
+                Check::new("hook", "tp_btf/sys_exit (handler)", CheckState::Degraded, reason)
+                    .losing("the calls that it names")
+            }))
             .collect(),
         Err(error) => {
             let help = match error {

@@ -6,7 +6,7 @@ use aya::{
 };
 use sensor_common::{
     kind::Kind,
-    syscall::{Call, Route, SOCKET_CALLS_MAX},
+    syscall::{Call, Handler, Route, SOCKET_CALLS_MAX},
 };
 
 use sensor_rules::partial::Demand;
@@ -147,6 +147,7 @@ impl Probes {
             .iter()
             .copied()
             .filter(|call| load::is_collected(*call) && *call != Call::SocketCall)
+            .filter(|call| self.can_reach(call.handler()))
             .collect();
         for call in &calls {
             if let Some(number) = call.socketcall() {
@@ -371,6 +372,21 @@ impl Probes {
     #[must_use]
     pub fn slow_reads(&self) -> Option<&str> {
         self.loaded.slow_reads.as_deref()
+    }
+
+    /// What is not collected since its program is not reached, as sentences.
+    pub fn untranslated(&self) -> impl Iterator<Item = &str> {
+        self.loaded
+            .untranslated
+            .iter()
+            .map(|program| program.reason.as_str())
+    }
+
+    fn can_reach(&self, handler: Handler) -> bool {
+        self.loaded
+            .untranslated
+            .iter()
+            .all(|program| program.handler != handler)
     }
 
     /// Hooks that rules ask for and that this kernel does not let the agent have.

@@ -18,8 +18,8 @@ use sensor_common::{
 
 use super::{
     btf::VMLINUX,
-    heap,
     load::{LoadError, take_map, told},
+    memory,
 };
 use crate::enforce::{DenyRule, entries};
 
@@ -152,7 +152,7 @@ pub(super) fn attach(
             }
         }
         drop(types);
-        heap::give_back();
+        memory::give_back();
     }
     // Last, since it is what makes programs ask at all.
     let mut wanted: Array<_, u32> = Array::try_from(take_map(ebpf, "DENY_OPERATIONS")?)?;

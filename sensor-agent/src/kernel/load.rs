@@ -16,7 +16,7 @@ use sensor_common::{
     filter::{PART_SLOTS, Stage},
     hook::Hook,
     kind::Kind,
-    syscall::{Call, Handler, Places},
+    syscall::{Call, Handler, Places, handler_of},
 };
 
 use super::{
@@ -26,9 +26,9 @@ use super::{
     direct::{self, Cast},
     fields::{self, MissingField, Offsets},
     filter::Filters,
-    heap, inspect,
+    inspect,
     integrity::Integrity,
-    io_uring, sockets,
+    io_uring, memory, sockets,
 };
 
 /// The programs, compiled by the build script.
@@ -68,10 +68,10 @@ pub enum LoadError {
     )]
     NotPermitted(String),
     /// The object or a map was refused.
-    #[error("cannot load the eBPF object: {0}")]
+    #[error("cannot load the eBPF object: {}", told(.0))]
     Object(#[from] EbpfError),
     /// A map was refused.
-    #[error("cannot set up an eBPF map: {0}")]
+    #[error("cannot set up an eBPF map: {}", told(.0))]
     Map(#[from] MapError),
     /// A program was refused.
     #[error("the kernel refused the program {program}: {source}")]
@@ -203,6 +203,32 @@ const CONTINUATIONS: [(ProgramSpec, Stage, Kind); 2] = [
     ),
 ];
 
+/// A program that was loaded and that no tail call reaches. Up to 5.11 the kernel gives up translating some programs to
+/// machine code when jumps keep changing their lengths (`bpf_int_jit_compile`, `arch/x86/net/bpf_jit_comp.c`), runs
+/// them by interpretation, and does not mix those with the others.
+pub(super) struct Untranslated {
+    pub(super) handler: Handler,
+    /// What is wrong, as a sentence.
+    pub(super) reason: String,
+}
+
+impl Untranslated {
+    fn new(handler: Handler, spec: ProgramSpec, error: &MapError) -> Self {
+        let calls: Vec<_> = Call::ALL
+            .into_iter()
+            .filter(|call| call.handler() == handler)
+            .map(|call| format!("{call:?}"))
+            .collect();
+        let reason = format!(
+            "this kernel does not let the program {} be reached ({}), so these calls are not seen: {}",
+            spec.name,
+            told(error),
+            calls.join(", ").to_lowercase()
+        );
+        Self { handler, reason }
+    }
+}
+
 /// Programs and maps in the kernel, none of them attached.
 pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
@@ -211,6 +237,8 @@ pub(super) struct Loaded {
     pub(super) btf: Option<PathBuf>,
     /// Why fields are read by a helper and not by plain loads; `None` when they are.
     pub(super) slow_reads: Option<String>,
+    /// What is not collected, since its program cannot be reached.
+    pub(super) untranslated: Vec<Untranslated>,
     /// Why programs on sockets could not be loaded, by hook.
     pub(super) sockets: Vec<(Hook, Option<String>)>,
     /// Why programs on `io_uring` could not be loaded.
@@ -237,7 +265,7 @@ struct Types {
 /// Loads everything, and gives back the memory that it took: the kernel's types are some 20 MiB.
 pub(super) fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     let loaded = load_somehow(options);
-    heap::give_back();
+    memory::give_back();
     loaded
 }
 
@@ -303,14 +331,19 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
         load_program(&mut ebpf, spec, &types.aya)?;
     }
     let mut handlers = ProgramArray::try_from(take_map(&mut ebpf, "HANDLERS")?)?;
+    let mut untranslated = Vec::new();
     for (spec, handler) in HANDLERS {
         let fd = loaded_fd(&mut ebpf, spec, &types.aya)?;
-        handlers.set(handler as u32, &fd, 0)?;
+        if let Err(error) = handlers.set(handler as u32, &fd, 0) {
+            untranslated.push(Untranslated::new(handler, spec, &error));
+        }
     }
     for (spec, stage, kind) in CONTINUATIONS {
         let fd = loaded_fd(&mut ebpf, spec, &types.aya)?;
         let next = ebpf.map_mut("CONTINUE").ok_or(LoadError::Absent("CONTINUE"))?;
-        ProgramArray::try_from(next)?.set(stage.slot(kind), &fd, 0)?;
+        if let Err(error) = ProgramArray::try_from(next)?.set(stage.slot(kind), &fd, 0) {
+            untranslated.push(Untranslated::new(handler_of(kind), spec, &error));
+        }
     }
     let filters = filters(&mut ebpf, types.sys_exit)?;
     describe_calls(&mut ebpf)?;
@@ -325,6 +358,7 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
         io_uring,
         missing: types.offsets.missing.clone(),
         slow_reads: None,
+        untranslated,
         _handlers: handlers,
         filters,
         integrity,
@@ -497,8 +531,8 @@ fn reserve_loss_entries(ebpf: &mut Ebpf) -> Result<(), LoadError> {
 }
 
 /// An error with what is behind it.
-pub(super) fn told(error: &ProgramError) -> String {
-    match std::error::Error::source(error) {
+pub(super) fn told(error: &dyn std::error::Error) -> String {
+    match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     }

@@ -31,6 +31,7 @@ use crate::{
         counters::Counters,
         fields::MissingField,
         load::LoadOptions,
+        memory,
         ring::Control,
     },
     kubernetes::{self, Kubernetes},
@@ -131,6 +132,9 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
     let mut selftest = SelfTest::new(&selftest, secret, reader.canaries(), health, own_tgid()?);
     server.set_ready(true).await;
     tracing::info!(start_ms = (clock::boot_ns() - start_ns) / 1_000_000, "ready");
+    if let Err(error) = memory::give_back_program() {
+        tracing::debug!(%error, "memory of the start stays in use");
+    }
 
     let told = signals.wait(
         &mut reader,
@@ -541,6 +545,7 @@ fn lost_here(prepared: &Prepared, probes: &Probes, types: &EventTypes) -> Vec<St
     let mut sentences = unseen(prepared, types);
     sentences.extend(probes.missing_fields().iter().map(lacks));
     sentences.extend(probes.not_frozen().iter().cloned());
+    sentences.extend(probes.untranslated().map(str::to_owned));
     sentences
 }
 

@@ -96,6 +96,13 @@ fn innermost_pid(task: Kernel, identity: &mut Identity) {
 /// Fills in all that [`Identity`] holds.
 #[inline(always)]
 pub(crate) fn identity(task: Kernel, identity: &mut Identity) {
+    read_identity(task.0, identity);
+}
+
+/// A function of its own, since 5.10 translates each by itself to machine code and gives up long ones.
+#[inline(never)]
+fn read_identity(task: u64, identity: &mut Identity) -> i32 {
+    let task = Kernel(task);
     identity.parent_tgid = 0;
     identity.parent_start_time_ns = 0;
     if let Some(parent) = task.follow(F::task_real_parent) {
@@ -135,6 +142,7 @@ pub(crate) fn identity(task: Kernel, identity: &mut Identity) {
             identity.net_ns = namespace.read_or_default(F::net_inum);
         }
     }
+    0
 }
 
 /// The thread's name, padded with zeros.

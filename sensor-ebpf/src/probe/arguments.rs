@@ -23,8 +23,12 @@ mod registers {
 /// The arguments of the call that is ending.
 pub(crate) struct Arguments {
     registers: *const u64,
-    /// Of `socketcall`, those of the call that it stands for.
-    words: Option<[u32; ARGUMENTS_MAX]>,
+    /// Of `socketcall`, those of the call that it stands for. No `Option`: its unset bytes would be copied with the rest,
+    /// and up to 6.2 the verifier lets nothing of the stack be read that was not written (`check_stack_read`,
+    /// `kernel/bpf/verifier.c`).
+    words: [u32; ARGUMENTS_MAX],
+    /// Whether `words` are the arguments.
+    in_words: bool,
     /// The caller is 32-bit code, which passes arguments in other registers.
     pub(crate) compat: bool,
 }
@@ -49,7 +53,8 @@ impl Arguments {
     pub(crate) fn new(registers: *const u64, compat: bool) -> Self {
         Self {
             registers,
-            words: None,
+            words: [0; ARGUMENTS_MAX],
+            in_words: false,
             compat,
         }
     }
@@ -67,7 +72,8 @@ impl Arguments {
         }
         Self {
             registers,
-            words: Some(words),
+            words,
+            in_words: true,
             compat: true,
         }
     }
@@ -75,8 +81,8 @@ impl Arguments {
     /// All six.
     #[inline(always)]
     pub(crate) fn all(&self) -> [u64; ARGUMENTS_MAX] {
-        if let Some(words) = self.words {
-            return words.map(u64::from);
+        if self.in_words {
+            return self.words.map(u64::from);
         }
         let [first, second, third, fourth] = self.first_four();
         let read = |at| register(self.registers, at);
@@ -92,7 +98,8 @@ impl Arguments {
     /// The first four.
     #[inline(always)]
     pub(crate) fn first_four(&self) -> [u64; 4] {
-        if let Some([first, second, third, fourth, ..]) = self.words {
+        if self.in_words {
+            let [first, second, third, fourth, ..] = self.words;
             return [first, second, third, fourth].map(u64::from);
         }
         let read = |at| register(self.registers, at);
