@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 pub use overrides::Override;
 pub use report::ConfigErrors;
 pub use sections::{
-    AppendOutputConfig, Config, EnforceConfig, FileConfig, GrpcConfig, InventoryConfig, KernelConfig,
-    KubernetesConfig, LogConfig, LogFormat, LogLevel, Matching, MetricsConfig, OutputMatch, Profile,
-    RuleSelector, RulesConfig, RuntimesConfig, SelfTestConfig, StateConfig, StdoutConfig, TcpConfig,
+    AppendOutputConfig, Config, EnforceConfig, ExtraFieldConfig, FileConfig, GrpcConfig, InventoryConfig,
+    KernelConfig, KubernetesConfig, LogConfig, LogFormat, LogLevel, Matching, MetricsConfig, OutputMatch,
+    Profile, RuleSelector, RulesConfig, RuntimesConfig, SelfTestConfig, StateConfig, StdoutConfig, TcpConfig,
     TlsConfig,
 };
 

@@ -38,6 +38,9 @@ pub fn build(view: &View<'_>, rule: &Rule, id: String, scratch: &mut Scratch) ->
         let value = rule.output.value(field, view, scratch);
         output_fields.insert(field.key.clone(), field_value(value));
     }
+    for field in &rule.extra_fields {
+        output_fields.insert(field.key.clone(), field_value(field.value(view, scratch)));
+    }
     // Falco always says when, in nanoseconds since 1970.
     let when = v1::field_value::Kind::IntValue(i64::try_from(view.time_ns()).unwrap_or(i64::MAX));
     output_fields.insert("evt.time".into(), v1::FieldValue { kind: Some(when) });

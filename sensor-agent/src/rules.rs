@@ -10,11 +10,13 @@ use sensor_rules::{
     diagnostic::{self, Severity, Style},
     engine::{RuleMatching, RuleSet, RuleSetBuilder},
     field::Catalogue,
-    load::{AppendOutput, LoadOptions, Loaded, Loader, RuleInfo, Selection, SelectionTarget},
+    load::{
+        AppendOutput, ExtraFieldOption, LoadOptions, Loaded, Loader, RuleInfo, Selection, SelectionTarget,
+    },
     priority::Priority,
 };
 
-use crate::config::{AppendOutputConfig, Matching, RuleSelector, RulesConfig};
+use crate::config::{AppendOutputConfig, ExtraFieldConfig, Matching, RuleSelector, RulesConfig};
 use crate::enforce::{self, DenyRule, EnforceError};
 
 /// Longest rule file that is read; the loader has the same bound and says so.
@@ -203,8 +205,22 @@ fn append_output(config: &AppendOutputConfig) -> AppendOutput {
         tags: config.rules.tags.iter().cloned().collect(),
         rule: config.rules.rule.clone(),
         extra_output: Some(config.extra_output.clone()).filter(|text| !text.is_empty()),
+        extra_fields: config.extra_fields.iter().flat_map(extra_fields).collect(),
         suggested_output: config.suggested_output,
-        ..AppendOutput::default()
+    }
+}
+
+fn extra_fields(config: &ExtraFieldConfig) -> Vec<ExtraFieldOption> {
+    let option = |key: &String, format| ExtraFieldOption {
+        key: key.clone(),
+        format,
+    };
+    match config {
+        ExtraFieldConfig::Field(name) => vec![option(name, None)],
+        ExtraFieldConfig::Formats(formats) => formats
+            .iter()
+            .map(|(name, format)| option(name, Some(format.clone())))
+            .collect(),
     }
 }
 
@@ -358,7 +374,8 @@ mod tests {
         };
         std::fs::write(&file, rule("a", "x, y") + &rule("b", "x")).unwrap();
         let text = format!(
-            "rules:\n  files: [{}]\n  append_output:\n    - match: {{tags: [x, y]}}\n      extra_output: uid=%user.uid\n    \
+            "rules:\n  files: [{}]\n  append_output:\n    - match: {{tags: [x, y]}}\n      extra_output: uid=%user.uid\n      \
+             extra_fields: [proc.pid, {{who: 'by %user.uid'}}]\n    \
              - match: {{rule: b}}\n      suggested_output: true\n",
             file.display()
         );
@@ -373,6 +390,21 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(keys(0), ["user.uid"]);
+        let extra = |at: usize| {
+            let fields = loaded.set.rules()[at].extra_fields.iter();
+            fields
+                .map(|field| (field.key.clone(), field.is_field))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            extra(0),
+            [("proc.pid".to_owned(), true), ("who".to_owned(), false)]
+        );
+        assert!(extra(1).is_empty());
+        let wrong = text.replace("by %user.uid", "by %no.extra");
+        let config = crate::config::parse("sensor.yaml", &wrong, &[]).unwrap().rules;
+        let error = load(&config, Style::Plain).err().unwrap().to_string();
+        assert!(error.contains("no.extra") && error.contains("`who`"), "{error}");
         assert!(keys(1).contains(&"k8s.pod.name".to_owned()), "{:?}", keys(1));
         let wrong = text.replace("%user.uid", "%no.such");
         let config = crate::config::parse("sensor.yaml", &wrong, &[]).unwrap().rules;

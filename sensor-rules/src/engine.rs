@@ -17,7 +17,7 @@ use crate::error::ConditionError;
 use crate::eval::{Program, StepId};
 use crate::event::Event;
 use crate::field::{Catalogue, EventTypeSet, FieldRef};
-use crate::format::Output;
+use crate::format::{ExtraField, Output};
 use crate::ir::{Graph, Node, NodeId};
 use crate::partial::{self, Demand};
 use crate::priority::Priority;
@@ -38,6 +38,8 @@ pub struct Rule {
     pub condition: Expr,
     /// What it says.
     pub output: Output,
+    /// Fields added to those of the output.
+    pub extra_fields: Vec<ExtraField>,
     /// How severe it is.
     pub priority: Priority,
     /// Its tags, sorted.
@@ -46,6 +48,14 @@ pub struct Rule {
     pub source: SmolStr,
     /// What it is for.
     pub description: String,
+}
+
+impl Rule {
+    /// Its output, and those of the fields that are added.
+    fn outputs(&self) -> impl Iterator<Item = &Output> {
+        let added = self.extra_fields.iter().map(|field| &field.output);
+        std::iter::once(&self.output).chain(added)
+    }
 }
 
 /// Whether one event may match several rules.
@@ -176,7 +186,11 @@ impl RuleSetBuilder {
     fn fields(&self) -> Vec<FieldRef> {
         let mut seen = hashbrown::HashSet::<FieldRef, foldhash::fast::FixedState>::default();
         let of_conditions = self.roots.iter().flat_map(|root| self.graph.fields(*root));
-        let of_outputs = self.rules.iter().flat_map(|rule| rule.output.source_fields());
+        let of_outputs = self
+            .rules
+            .iter()
+            .flat_map(Rule::outputs)
+            .flat_map(Output::source_fields);
         of_conditions
             .chain(of_outputs)
             .filter(|field| seen.insert(field.clone()))

@@ -44,6 +44,29 @@ pub struct OutputField {
     slot: SlotId,
 }
 
+/// A field that is added to those of an output.
+#[derive(Clone, Debug)]
+pub struct ExtraField {
+    /// Its key in `output_fields`.
+    pub key: String,
+    /// How it is rendered.
+    pub output: Output,
+    /// Whether it is one field, shown with its own type instead of as text.
+    pub is_field: bool,
+}
+
+impl ExtraField {
+    /// Its value.
+    pub fn value(&self, event: &impl Event, scratch: &mut Scratch) -> OutputValue {
+        if let (true, [field, ..]) = (self.is_field, self.output.fields()) {
+            return self.output.value(field, event, scratch);
+        }
+        let mut text = String::new();
+        self.output.render(event, &mut text, scratch);
+        OutputValue::Text(text)
+    }
+}
+
 /// An output format that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

@@ -39,7 +39,6 @@ use limits::{FILE_BYTES_MAX, FILES_MAX, LOAD_BYTES_MAX};
 use read::Reader;
 pub(crate) use read::{APPENDABLE, LIST_KEYS, MACRO_KEYS, REPLACEABLE, RULE_KEYS};
 
-pub use compile::ExtraField;
 pub use context::{ItemType, Location};
 pub use info::{ExceptionInfo, ListInfo, Loaded, MacroInfo, RuleInfo};
 pub use lint::{LINTS, Lint, LintInfo};

@@ -51,6 +51,7 @@ fn evaluation_allocates_nothing_after_the_first_event() {
             name: condition.as_str().into(),
             condition: parse_condition(&condition, &ParseOptions::RULE).unwrap(),
             output: Output::default(),
+            extra_fields: Vec::new(),
             priority: Priority::Debug,
             tags: Vec::new(),
             source: "syscall".into(),

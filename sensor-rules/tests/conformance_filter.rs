@@ -202,6 +202,7 @@ fn holds(filter: &str, event: &TableEvent) -> Result<bool, String> {
         name: "rule".into(),
         condition: parse_condition(filter, &ParseOptions::default()).unwrap(),
         output: Output::parse("", &catalogue()).unwrap(),
+        extra_fields: Vec::new(),
         priority: Priority::Debug,
         tags: Vec::new(),
         source: "syscall".into(),

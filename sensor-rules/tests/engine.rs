@@ -25,6 +25,7 @@ fn rule(name: &str, condition: Expr) -> Rule {
         name: name.into(),
         condition,
         output: Output::parse("%proc.pname", &Catalogue::new()).unwrap(),
+        extra_fields: Vec::new(),
         priority: Priority::Notice,
         tags: Vec::new(),
         source: "syscall".into(),

@@ -41,6 +41,7 @@ fn rule_set(conditions: &[Expr], matching: RuleMatching) -> RuleSet {
             name: position.to_string().into(),
             condition: condition.clone(),
             output: Output::default(),
+            extra_fields: Vec::new(),
             priority: Priority::Debug,
             tags: Vec::new(),
             source: "syscall".into(),

@@ -2,6 +2,7 @@
 //!
 //! `schema.yaml` describes each of them for users; a test keeps the two alike, defaults included.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -173,8 +174,20 @@ pub struct AppendOutputConfig {
     pub rules: OutputMatch,
     /// Text added to the output.
     pub extra_output: String,
+    /// Fields added to `output_fields`: a field's name, or a name and an output format.
+    pub extra_fields: Vec<ExtraFieldConfig>,
     /// Whether the fields that tell container and pod are added.
     pub suggested_output: bool,
+}
+
+/// A field added to `output_fields`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ExtraFieldConfig {
+    /// A field by its own name, with its own type.
+    Field(String),
+    /// Names, each with the output format whose text is its value.
+    Formats(BTreeMap<String, String>),
 }
 
 /// Rules whose outputs are added to: all that is given must fit.

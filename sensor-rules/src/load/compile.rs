@@ -30,7 +30,6 @@ use crate::parse::{ParseOptions, parse_condition};
 mod output;
 
 pub(crate) use output::CompiledOutput;
-pub use output::ExtraField;
 
 /// A rule that can be used.
 pub(crate) struct CompiledRule {

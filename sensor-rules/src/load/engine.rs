@@ -2,13 +2,13 @@
 
 use smol_str::SmolStr;
 
+use super::compile::CompiledOutput;
 use super::item::RuleItem;
 use super::suggest::nearest;
 use crate::ast::{Expr, Modifier, Op, Right};
 use crate::check::check;
 use crate::engine::Rule;
 use crate::field::Catalogue;
-use crate::format::Output;
 use crate::parse::{ParseOptions, parse_condition};
 
 /// Whether a text is a field, with its argument, or a transformer over fields.
@@ -23,11 +23,12 @@ pub(crate) fn is_field(text: &str, catalogue: &Catalogue) -> bool {
 }
 
 /// A rule as the engine takes it.
-pub(crate) fn engine_rule(item: &RuleItem, condition: Expr, output: Output) -> Rule {
+pub(crate) fn engine_rule(item: &RuleItem, condition: Expr, output: &CompiledOutput) -> Rule {
     Rule {
         name: SmolStr::new(&item.name),
         condition,
-        output,
+        output: output.output.clone(),
+        extra_fields: output.extra_fields.clone(),
         priority: item.priority,
         tags: item.tags.iter().map(SmolStr::new).collect(),
         source: SmolStr::new(&item.source),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Loader;
 use super::collect::{Collector, PluginRequirement};
-use super::compile::{Compiled, ExtraField};
+use super::compile::Compiled;
 use super::engine::engine_rule;
 use super::exception::field_words;
 use super::item::RuleItem;
@@ -15,6 +15,7 @@ use super::version::Version;
 use crate::ast::Expr;
 use crate::engine::{RuleId, RuleSet, RuleSetBuilder};
 use crate::field::{Catalogue, EventTypeSet};
+use crate::format::ExtraField;
 use crate::priority::Priority;
 
 /// The result of a load.
@@ -252,9 +253,7 @@ fn build(loaded: &mut Loaded, compiled: &Compiled, options: &LoadOptions) {
         };
         // The same condition was added without an error when it was compiled.
         let condition = (*rule.condition).clone();
-        info.id = builder
-            .add(engine_rule(item, condition, rule.output.output.clone()))
-            .ok();
+        info.id = builder.add(engine_rule(item, condition, &rule.output)).ok();
     }
     loaded.rule_set = loaded.is_ok().then(|| builder.build());
 }

@@ -2,7 +2,7 @@
 
 use super::{Compiler, Reported};
 use crate::field::FieldFlag;
-use crate::format::{Output, OutputError};
+use crate::format::{ExtraField, Output, OutputError};
 use crate::load::item::RuleItem;
 use crate::load::options::AppendOutput;
 use crate::load::result::{ErrorCode, LoadError, LoadWarning, WarningCode};
@@ -29,17 +29,6 @@ pub(crate) struct CompiledOutput {
     pub(crate) text: String,
     pub(crate) output: Output,
     pub(crate) extra_fields: Vec<ExtraField>,
-}
-
-/// A field that the options add to a detection.
-#[derive(Clone, Debug)]
-pub struct ExtraField {
-    /// Its key in `output_fields`.
-    pub key: String,
-    /// How it is rendered.
-    pub output: Output,
-    /// Whether it is one field, shown with its own type instead of as text.
-    pub is_field: bool,
 }
 
 /// Falco's words for a deprecated field in a condition.
