@@ -25,6 +25,14 @@ const RULES: &str = "
   priority: NOTICE
 ";
 
+/// Fields beside those of the outputs.
+const ADDED: &str = "
+rules:
+  append_output:
+    - match: {tags: [files]}
+      extra_fields: [proc.ppid, {who: '%proc.name of %user.uid'}]
+";
+
 fn lines(path: &Path) -> Vec<Value> {
     let text = fs::read(path).unwrap_or_default();
     let text = String::from_utf8(text).expect("output is UTF-8, whatever the names are");
@@ -48,6 +56,7 @@ const NAMES: [&[u8]; 4] = [
 fn printed(format: &str, folder: &Path) -> String {
     let sensor = Sensor::builder()
         .rules(RULES)
+        .config(ADDED)
         .set(format!("stdout.format={format}"))
         .start()
         .unwrap();
@@ -101,6 +110,8 @@ fn a_line_of_json_has_falcos_keys_whatever_a_file_is_called() {
         assert_eq!(line["tags"], serde_json::json!(["T1005", "files"]));
         assert!(line["output_fields"]["proc.pid"].is_u64(), "{line}");
         assert!(line["output_fields"]["evt.time"].is_u64(), "{line}");
+        assert_eq!(line["output_fields"]["proc.ppid"], std::process::id());
+        assert_eq!(line["output_fields"]["who"], "e2e-files of 0");
         let expected = folder.path().join(String::from_utf8_lossy(name).as_ref());
         assert_eq!(line["output_fields"]["fd.name"], expected.to_str().unwrap());
         assert_eq!(line["file"]["path"], expected.to_str().unwrap());
