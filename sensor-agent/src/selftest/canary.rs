@@ -4,7 +4,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, Ipv6Addr, TcpStream},
     os::unix::process::CommandExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -17,6 +17,8 @@ use crate::{cli::Exit, state::seed::Hierarchies};
 
 /// The variable by which the canary hands on what it was told when it becomes itself anew.
 const TOLD: &str = "SENSOR_CANARY";
+/// What the names of canaries' cgroups begin with.
+const CGROUP: &str = "sensor-canary-";
 /// What a canary may be told, in bytes.
 const TOLD_BYTES_MAX: u64 = 64 * 1024;
 
@@ -86,14 +88,27 @@ impl Drop for Gone {
     }
 }
 
+/// Removes what agents that were killed have left; a cgroup with a process in it stays.
+fn sweep(own: &Path) {
+    let entries = std::fs::read_dir(own).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| {
+        entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(CGROUP.as_bytes())
+    }) {
+        let _ = std::fs::remove_dir(entry.path());
+    }
+}
+
 /// Puts the canary into a cgroup below the agent's. Where that cannot be, it stays where it is.
 fn own_cgroup(pid: u32, nonce: &str) -> Option<Gone> {
     let mount = Hierarchies::find().v2?;
     let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let folder = mount
-        .join(path)
-        .join(format!("sensor-canary-{}", nonce.get(..16)?));
+    let own = mount.join(path);
+    sweep(&own);
+    let folder = own.join(format!("{CGROUP}{}", nonce.get(..16)?));
     std::fs::create_dir(&folder).ok()?;
     let cgroup = Gone(folder);
     std::fs::write(cgroup.0.join("cgroup.procs"), pid.to_string()).ok()?;
