@@ -372,6 +372,9 @@ impl Processes {
     }
 
     /// Takes in who a process is after a call, unless it has started a program since: that knew better.
+    ///
+    /// Its mount namespace stays that of its last fork or exec: a child that is in another one has come from outside,
+    /// and whether the parent's `setns` or the child's fork is told first is chance, since they come by different rings.
     pub fn identify(&mut self, key: ProcessKey, time_ns: u64, call: &IdentityCall) {
         if let Some(process) = self.get_mut(key)
             && process
@@ -379,7 +382,10 @@ impl Processes {
                 .last()
                 .is_none_or(|image| image.since_ns <= time_ns)
         {
-            process.identity = call.identity;
+            process.identity = Identity {
+                mount_ns: process.identity.mount_ns,
+                ..call.identity
+            };
             process.uid = call.uid;
             process.gid = call.gid;
         }

@@ -311,8 +311,8 @@ fn is_filter(level: u64, option: u64) -> bool {
 }
 
 /// Whether it is one of the many calls of its kind that tell nothing: memory that is not executable, processes
-/// that stay in their parent's namespaces, names of memory, options that are no filters, no connection to take, what
-/// `fcntl` does besides copies.
+/// that stay in their parent's namespaces, a child's view of its own making, names of memory, options that are no
+/// filters, no connection to take, what `fcntl` does besides copies.
 #[inline(always)]
 fn is_noise(called: &Called) -> bool {
     let [first, second, third, _] = called.arguments.first_four();
@@ -324,7 +324,8 @@ fn is_noise(called: &Called) -> bool {
             second as u32 as u64 != F_DUPFD && second as u32 as u64 != F_DUPFD_CLOEXEC
         }
         Kind::Mprotect | Kind::Mmap if !matches!(called.call, Call::OldMmap) => third & PROT_EXEC == 0,
-        Kind::Clone => clone_flags(called.call, first) & CLONE_NAMESPACES == 0,
+        // In the child the call returns 0, and what `clone3` was given may be another thread's stack by then.
+        Kind::Clone => called.result == 0 || clone_flags(called.call, first) & CLONE_NAMESPACES == 0,
         _ => false,
     }
 }

@@ -92,6 +92,11 @@ impl Agent {
         }
     }
 
+    /// Where its configuration, its rules and its socket are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.sensor.folder()
+    }
+
     /// Has the process that is older than the agent open the secret of this vault: its id.
     pub(crate) fn tell_elder(&self) -> (u32, &Vault) {
         let mut elder = self.elder.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,20 +148,28 @@ pub(crate) struct Watch<'a> {
 impl Watch<'_> {
     /// The first detection of a rule and a process that fits.
     pub(crate) fn of(&mut self, rule: &str, pid: u32, mut fits: impl FnMut(&Detection) -> bool) -> Detection {
+        self.any(rule, |found| {
+            found.rule == rule && pid_of(found) == pid && fits(found)
+        })
+    }
+
+    /// The first detection that fits; `what` is named when none comes.
+    pub(crate) fn any(&mut self, what: &str, mut fits: impl FnMut(&Detection) -> bool) -> Detection {
         let end = Instant::now() + DEADLINE;
+        let mut gaps = Vec::new();
         while Instant::now() < end {
-            match self.next(DEADLINE) {
-                Some(Item::Detection(found))
-                    if found.rule == rule && pid_of(&found) == pid && fits(&found) =>
-                {
-                    return found;
-                }
-                Some(Item::Gap(gap)) => panic!("events were lost: {gap:?}"),
+            match self.next(end.saturating_duration_since(Instant::now())) {
+                Some(Item::Detection(found)) if fits(&found) => return found,
+                // May be of others on this machine: it matters only if what is looked for does not come.
+                Some(Item::Gap(gap)) => gaps.push(gap),
                 Some(_) => {}
                 None => break,
             }
         }
-        panic!("no {rule:?} came; the agent's log:\n{}", self.sensor.log());
+        panic!(
+            "no {what:?} came; lost: {gaps:?}; the agent's log:\n{}",
+            self.sensor.log()
+        );
     }
 
     /// The next item; `None` when none came in time.

@@ -9,6 +9,7 @@
 
 mod agent;
 mod containers;
+mod escapes;
 mod io_uring;
 mod names;
 mod network;

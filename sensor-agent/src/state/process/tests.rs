@@ -169,3 +169,16 @@ fn a_command_line_is_the_name_and_the_arguments() {
         assert_eq!(&*cmdline(name, argv), expected);
     }
 }
+
+#[test]
+fn a_namespace_that_is_joined_changes_not_where_children_are_known_to_come_from() {
+    let mut table = Processes::new(100, SECOND_NS);
+    let own = key(7, 100);
+    table.insert(process(own, None), 100);
+    let mut call = IdentityCall::default();
+    call.identity.mount_ns = 4_026_532_000;
+    call.identity.net_ns = 4_026_532_001;
+    table.identify(own, 200, &call);
+    let identity = table.get(own).unwrap().identity;
+    assert_eq!((identity.mount_ns, identity.net_ns), (0, 4_026_532_001));
+}
