@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 pub use overrides::Override;
 pub use report::ConfigErrors;
 pub use sections::{
-    AppendOutputConfig, Config, EnforceConfig, ExtraFieldConfig, FileConfig, GrpcConfig, InventoryConfig,
-    KernelConfig, KubernetesConfig, LogConfig, LogFormat, LogLevel, Matching, MetricsConfig, OutputMatch,
-    Profile, RuleSelector, RulesConfig, RuntimesConfig, SelfTestConfig, StateConfig, StdoutConfig, TcpConfig,
-    TlsConfig,
+    AppendOutputConfig, Config, EnforceConfig, ExtraFieldConfig, FileConfig, GrpcConfig, IdentityConfig,
+    InventoryConfig, KernelConfig, KubernetesConfig, LogConfig, LogFormat, LogLevel, Matching, MetricsConfig,
+    OutputMatch, Profile, RuleSelector, RulesConfig, RuntimesConfig, SelfTestConfig, StateConfig,
+    StdoutConfig, TcpConfig, TlsConfig,
 };
 
 use check::Problem;

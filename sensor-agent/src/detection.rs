@@ -144,6 +144,8 @@ fn process(view: &View<'_>) -> v1::Process {
         uid,
         gid,
         ancestors: ancestors.collect(),
+        exe_sha256: view.exe_sha256(),
+        exe_package: view.exe_package(),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Who somebody is, and what a program is, as the files of its own root tell: users and groups, and what ids mean in a
-//! user namespace.
+//! Who somebody is, and what a program is, as the files of its own root tell: users and groups, what ids mean in a user
+//! namespace, the hash of a program and the package that it belongs to.
 //!
 //! A root belongs to whoever is inside: its files may be links that lead out, pipes, devices, endless, changing, or on a
 //! file system that never answers. So a file is opened below its root and nowhere else, is a plain one, and is read up
@@ -8,5 +8,8 @@
 
 pub mod accounts;
 pub mod hand;
+pub mod packages;
+pub mod program;
+pub mod programs;
 pub mod root;
 pub mod worker;

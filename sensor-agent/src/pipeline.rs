@@ -32,7 +32,7 @@ use crate::{
     inventory::{Inventory, Snapshot},
     pending::{self, Pending, Ready},
     selftest::round::Round,
-    state::{State, home::Wanted, lookup::Lookup, seed::Seed},
+    state::{State, home::Wanted, lookup::Lookup, programs::When, seed::Seed},
     stats::Stats,
     view::{Context, View},
 };
@@ -100,6 +100,8 @@ pub struct Parts {
     pub stats: Arc<Stats>,
     /// Where counts of detections go: one a rule, in the rules' order.
     pub rule_counters: Vec<Counter>,
+    /// When program files are looked at.
+    pub programs: When,
     /// How long a record waits for the facts of its container, in nanoseconds.
     pub hold_ns: u64,
 }
@@ -126,8 +128,12 @@ impl Pipeline {
     /// A pipeline that has seen nothing.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let mut state = parts.state;
+        state.programs.when = parts.programs;
+        state.wish_for(&parts.rules);
+        state.clock = parts.context.clock;
         Self {
-            state: parts.state,
+            state,
             rules: parts.rules,
             context: parts.context,
             outlet: parts.outlet,
@@ -158,6 +164,7 @@ impl Pipeline {
     /// up nothing.
     pub fn swap_rules(&mut self, new: Matching) -> Matching {
         self.hold.rules_changed();
+        self.state.wish_for(&new.rules);
         Matching {
             rules: std::mem::replace(&mut self.rules, new.rules),
             counters: std::mem::replace(&mut self.rule_counters, new.counters),

@@ -86,6 +86,7 @@ impl Replay {
             rules,
             stats: Arc::clone(&stats),
             rule_counters: counters.clone(),
+            programs: header.programs,
             hold_ns: header.facts_wait_ns,
         });
         Ok(Self {

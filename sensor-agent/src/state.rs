@@ -11,6 +11,7 @@ pub mod home;
 pub mod inside;
 pub mod lookup;
 pub mod process;
+pub mod programs;
 pub mod residence;
 pub mod runtime_call;
 pub mod seed;
@@ -19,7 +20,10 @@ pub mod workload;
 
 use std::sync::Arc;
 
-use crate::event::{Body, Event};
+use crate::{
+    clock::Clock,
+    event::{Body, Event},
+};
 
 use self::{
     cgroup::{Cgroup, Cgroups},
@@ -27,6 +31,7 @@ use self::{
     inside::Inside,
     lookup::Lookup,
     process::{Image, Process, ProcessKey, Processes},
+    programs::Programs,
     residence::Residences,
     users::Users,
     workload::{Fact, Workloads},
@@ -58,6 +63,10 @@ pub struct State {
     pub users: Users,
     /// Users and groups as they are inside of containers and user namespaces.
     pub inside: Inside,
+    /// What is known of program files.
+    pub programs: Programs,
+    /// From boot time to the calendar, as last told.
+    pub clock: Clock,
     /// What somebody should look up.
     lookups: Vec<Lookup>,
     /// Containers whose facts somebody should look for.
@@ -78,6 +87,8 @@ impl State {
             sweeps: 0,
             users: Users::default(),
             inside: Inside::new(limits.cgroups_max),
+            programs: Programs::default(),
+            clock: Clock::from_offset_ns(0),
             lookups: Vec::new(),
         }
     }
@@ -88,6 +99,7 @@ impl State {
             Fact::HostUsers(users) => self.users = Arc::unwrap_or_clone(users),
             Fact::Names(container, names) => self.inside.names.learn(&*container, names),
             Fact::Ids(user_ns, ids) => self.inside.namespaces.learn(&user_ns, ids),
+            Fact::Program(key, facts) => self.programs.files.learn(&key, facts),
             fact => self.workloads.take(fact),
         }
     }
@@ -125,7 +137,12 @@ impl State {
                 let before = self.processes.get(key(event)).map(|process| process.identity);
                 self.enter_user_ns(before.as_ref(), exec.fixed.identity.user_ns);
                 self.look_up_users(key(event), &exec.fixed.identity, &home);
-                self.processes.exec(event, exec, cgroup, home);
+                if let Some(container) = &home.container {
+                    self.residences.ran(container, key(event), header.time_ns);
+                }
+                let epoch_ns = self.clock.epoch_ns(header.time_ns);
+                self.processes.exec(event, exec, epoch_ns, cgroup, home);
+                self.look_up_program(key(event));
             }
             Body::Exit(_) => {
                 self.leave(key(event));

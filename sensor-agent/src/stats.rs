@@ -125,6 +125,8 @@ pub struct Stats {
     pub users: Counter,
     /// What the inventory counts.
     pub inventory: InventoryStats,
+    /// Program files that are known or looked at.
+    pub programs: Counter,
     /// Nanoseconds spent on decoding, enriching and matching.
     pub busy_ns: Counter,
     /// The cgroups themselves, as of the last second. It keeps none of them alive: whom the state forgets is forgotten.

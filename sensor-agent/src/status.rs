@@ -26,6 +26,7 @@ use crate::{
     runtime,
     selftest::health::Health as SelfTest,
     serve::StatusSource,
+    state::programs::PROGRAMS_MAX,
     stats::Stats,
 };
 pub use rules::LiveRules;
@@ -239,37 +240,13 @@ impl LiveSource for Live {
                 stats.runtime_refused.get(),
             ),
             (
-                "identity_read",
-                "Names of a container's users, and maps of user namespaces, that were read",
-                self.identity.read.load(Relaxed),
-            ),
-            (
-                "identity_gone",
-                "Those that could not be read, because who was asked about had ended",
-                self.identity.gone.load(Relaxed),
-            ),
-            (
-                "identity_refused",
-                "Those that nobody looked for, because too many waited",
-                self.identity.refused.load(Relaxed),
-            ),
-            (
-                "identity_hung",
-                "Those whose file system did not answer in time",
-                self.identity.hung.load(Relaxed),
-            ),
-            (
-                "identity_names_dropped",
-                "Names that were not kept, because all together took too much memory",
-                self.identity.too_many.load(Relaxed),
-            ),
-            (
                 "pipeline_busy_nanoseconds",
                 "Time spent on decoding, enriching and matching",
                 stats.busy_ns.get(),
             ),
         ];
         counts.extend(stats.inventory.counts());
+        counts.extend(self.identity.told());
         counts.extend(self.health.counts());
         counts
     }
@@ -299,6 +276,11 @@ impl LiveSource for Live {
                 table: "containers",
                 entries: self.stats.workloads.get(),
                 entries_max: self.tables_max.1,
+            },
+            TableFill {
+                table: "programs",
+                entries: self.stats.programs.get(),
+                entries_max: PROGRAMS_MAX as u64,
             },
             TableFill {
                 table: "users",

@@ -16,6 +16,7 @@ pub(crate) mod names;
 pub(crate) mod parameters;
 mod pod;
 mod process;
+mod program;
 pub(crate) mod socket;
 #[cfg(test)]
 mod tests;
@@ -177,15 +178,18 @@ impl<'a> View<'a> {
         self.facts().is_some_and(|facts| facts.progress != Progress::Done)
     }
 
-    /// Whether something is still looked for: facts of the container, names of its users.
+    /// Whether something is still looked for: facts of the container, names of its users, the program's file.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        self.are_facts_pending() || self.are_names_pending() || self.are_ids_pending()
+        self.are_facts_pending()
+            || self.are_names_pending()
+            || self.are_ids_pending()
+            || self.is_program_pending()
     }
 
     /// All that the event needs from others, whether it is there or not.
     #[must_use]
-    pub fn needs(&self) -> SmallVec<[Need; 3]> {
+    pub fn needs(&self) -> SmallVec<[Need; 4]> {
         let mut needs = SmallVec::new();
         if let Some(container) = self.container() {
             needs.push(Need::Facts(container.id.clone()));
@@ -193,6 +197,9 @@ impl<'a> View<'a> {
         }
         if let Some(process) = self.process {
             needs.push(Need::Ids(process.identity.user_ns));
+        }
+        if let Some(key) = self.image.and_then(Image::program) {
+            needs.push(Need::Program(*key));
         }
         needs
     }
@@ -274,6 +281,7 @@ impl sensor_rules::event::Event for View<'_> {
                 self.are_facts_pending() || self.facts().is_some_and(is_doubtful)
             }
             field if user::is_inside(field) => self.is_name_unsure(field),
+            field if program::is_looked_up(field) => self.program_facts().is_none(),
             Field::FdName | Field::FdDirectory | Field::FdFilename | Field::FsPathName => self
                 .event
                 .has(flags::PATH_TRUNCATED | flags::FILE_RACED | flags::ADDRESS_FROM_CALLER),

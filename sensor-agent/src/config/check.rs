@@ -40,6 +40,18 @@ pub(super) fn check(config: &Config, page_bytes: u32) -> Vec<Problem> {
         ),
         ("state.exited_keep_s", config.state.exited_keep_s, 1, 3_600),
         ("state.containers_max", config.state.containers_max, 64, 65_536),
+        (
+            "identity.file_bytes_max",
+            config.identity.file_bytes_max,
+            1_024,
+            u32::MAX,
+        ),
+        (
+            "identity.bytes_per_second",
+            config.identity.bytes_per_second,
+            1 << 20,
+            u32::MAX,
+        ),
         ("grpc.queue_items_max", config.grpc.queue_items_max, 16, 1_048_576),
         ("grpc.subscribers_max", config.grpc.subscribers_max, 4, 1_024),
         (

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::respond::config::{Mode, RespondConfig};
 use crate::sink::Format;
+use crate::state::programs::When;
 
 /// All that can be configured. The default is what an empty file gives.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub struct Config {
     pub kernel: KernelConfig,
     /// The tables of processes and containers.
     pub state: StateConfig,
+    /// What is looked up of programs.
+    pub identity: IdentityConfig,
     /// Which sockets of container runtimes are asked.
     pub runtimes: RuntimesConfig,
     /// What the Kubernetes API is asked.
@@ -286,6 +289,28 @@ impl Default for StateConfig {
             exited_keep_s: 30,
             containers_max: 4_096,
             facts_wait_ms: 250,
+        }
+    }
+}
+
+/// What is looked up of programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdentityConfig {
+    /// When program files are hashed, and their packages looked up.
+    pub programs: When,
+    /// Longest file that is hashed, in bytes.
+    pub file_bytes_max: u32,
+    /// Bytes that are read for it in a second.
+    pub bytes_per_second: u32,
+}
+
+impl Default for IdentityConfig {
+    fn default() -> Self {
+        Self {
+            programs: When::Rules,
+            file_bytes_max: 128 << 20,
+            bytes_per_second: 64 << 20,
         }
     }
 }

@@ -91,7 +91,7 @@ fn all_faults_are_shown_where_they_stand() {
             1 | grcp:
               | ^^^^ did you mean `grpc`?
               |
-              = help: one of: hostname, rules, kernel, state, runtimes, kubernetes, grpc, stdout, file, metrics, respond, enforce, inventory, selftest, log
+              = help: one of: hostname, rules, kernel, state, identity, runtimes, kubernetes, grpc, stdout, file, metrics, respond, enforce, inventory, selftest, log
 
             error: there is no key `queue_items` here
              --> sensor.yaml:4:3

@@ -22,6 +22,7 @@ use crate::{
     },
     replay::Replay,
     sink::{Encoder, Format},
+    state::programs::When,
 };
 
 /// Longer inputs only take longer.
@@ -90,6 +91,7 @@ fn file_of(input: &[u8]) -> Vec<u8> {
         exited_keep_ns: 1_000_000_000,
         cgroups_max: 1 << 16,
         facts_wait_ns: 250_000_000,
+        programs: When::default(),
     };
     let written = header
         .write(&mut file)

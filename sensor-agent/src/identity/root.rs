@@ -1,13 +1,16 @@
 //! The root folder of a process, and the files below it.
 
 use std::{
+    ffi::{OsStr, OsString},
     fs::File,
     io::Read as _,
     os::fd::{AsRawFd as _, OwnedFd},
     path::Path,
 };
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2};
+use rustix::fs::{Dir, DirEntry, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2};
+
+use crate::runtime::places::host_root;
 
 /// A root folder. It is closed soon: a runtime cannot unmount it while it is open.
 #[derive(Debug)]
@@ -46,6 +49,12 @@ impl Root {
         }
         let root = Self::at(Path::new(&proc_path(pid, "root")))?;
         is_there().then_some(root)
+    }
+
+    /// The host's root.
+    #[must_use]
+    pub fn host() -> Option<Self> {
+        Self::at(host_root())
     }
 
     /// A folder as a root.
@@ -92,6 +101,29 @@ impl Root {
             within,
         )
         .ok()
+    }
+
+    /// Whether there is a link at a path.
+    #[must_use]
+    pub fn is_link(&self, path: &Path) -> bool {
+        let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        openat2(&self.0, path, flags, Mode::empty(), within)
+            .and_then(fstat)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+    }
+
+    /// Names of what is in a folder, at most so many; `None` where there is no such folder.
+    #[must_use]
+    pub fn list(&self, path: &Path, names_max: usize) -> Option<Vec<OsString>> {
+        use std::os::unix::ffi::OsStrExt as _;
+
+        let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let folder = openat2(&self.0, path, flags, Mode::empty(), within).ok()?;
+        let entries = Dir::read_from(&folder).ok()?;
+        let name = |entry: DirEntry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
+        Some(entries.map_while(Result::ok).map(name).take(names_max).collect())
     }
 
     /// Reads a plain file of at most `bytes_max`.

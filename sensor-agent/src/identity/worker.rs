@@ -16,10 +16,13 @@ use std::{
 use super::{
     accounts::{self, Found, Job, Read, Stamps, Whose},
     hand::{Hands, Outcome},
+    program::Bounds,
+    programs,
 };
 use crate::state::{
     inside::InnerNames,
     lookup::Lookup,
+    programs::Program,
     users::Users,
     workload::{Fact, feed::FactSender},
 };
@@ -60,37 +63,85 @@ pub struct Counts {
     pub left_behind: AtomicU64,
     /// Names that were not kept, because all together took too much memory.
     pub too_many: AtomicU64,
+    /// The same of program files.
+    pub programs: Arc<programs::Counts>,
 }
 
-/// The way to the thread; it ends when this is dropped.
+impl Counts {
+    /// Each count's name in metrics, what it means, and how many.
+    #[must_use]
+    pub fn told(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let mut counts = vec![
+            (
+                "identity_read",
+                "Names of a container's users, and maps of user namespaces, that were read",
+                self.read.load(Relaxed),
+            ),
+            (
+                "identity_gone",
+                "Those that could not be read, because who was asked about had ended",
+                self.gone.load(Relaxed),
+            ),
+            (
+                "identity_refused",
+                "Those that nobody looked for, because too many waited",
+                self.refused.load(Relaxed),
+            ),
+            (
+                "identity_hung",
+                "Those whose file system did not answer in time",
+                self.hung.load(Relaxed),
+            ),
+            (
+                "identity_names_dropped",
+                "Names that were not kept, because all together took too much memory",
+                self.too_many.load(Relaxed),
+            ),
+        ];
+        counts.extend(self.programs.told());
+        counts
+    }
+}
+
+/// The way to the threads; they end when this is dropped.
 #[derive(Clone, Debug)]
 pub struct Identity {
     questions: SyncSender<Lookup>,
+    programs: SyncSender<Program>,
     counts: Arc<Counts>,
 }
 
 impl Identity {
-    /// Starts the thread.
+    /// Starts the threads.
     ///
     /// # Errors
     /// When the system has no room for a thread.
-    pub fn start(facts: FactSender) -> std::io::Result<Self> {
+    pub fn start(facts: FactSender, bounds: Bounds) -> std::io::Result<Self> {
         let (questions, asked) = sync_channel(QUESTIONS_MAX);
         let counts = Arc::new(Counts::default());
+        let programs = programs::start(facts.clone(), Arc::clone(&counts.programs), bounds)?;
         let mut desk = Desk::new(facts, Arc::clone(&counts));
         std::thread::Builder::new()
             .name("identity".into())
             .spawn(move || desk.work(&asked))?;
-        Ok(Self { questions, counts })
+        Ok(Self {
+            questions,
+            programs,
+            counts,
+        })
     }
 
     /// Asks. False when the queue is full, which is counted.
     #[must_use]
     pub fn ask(&self, question: Lookup) -> bool {
-        let is_taken = self.questions.try_send(question).is_ok();
-        if !is_taken {
-            self.counts.refused.fetch_add(1, Relaxed);
-        }
+        let (is_taken, refused) = match question {
+            Lookup::Program(program) => (
+                self.programs.try_send(*program).is_ok(),
+                &self.counts.programs.refused,
+            ),
+            question => (self.questions.try_send(question).is_ok(), &self.counts.refused),
+        };
+        refused.fetch_add(u64::from(!is_taken), Relaxed);
         is_taken
     }
 
@@ -167,6 +218,8 @@ impl Desk {
                 };
                 self.tell(Fact::Ids(user_ns, ids))
             }
+            // These go to a thread of their own.
+            Lookup::Program(program) => self.tell(Fact::Program(program.key, None)),
         }
     }
 

@@ -33,6 +33,7 @@ impl Pipeline {
         }
         self.state.sweep(tick.now_ns);
         self.context.clock = tick.clock;
+        self.state.clock = tick.clock;
         self.report_losses(&tick.losses);
         self.show();
     }
@@ -47,6 +48,7 @@ impl Pipeline {
         counts.processes_unknown.set(state.processes.unknown);
         counts.records_unready.set(self.hold.unready);
         counts.detections_not_completed.set(self.hold.not_completed);
+        counts.programs.set(state.programs.files.len() as u64);
         counts.workloads.set(state.workloads.len().0 as u64);
         counts
             .users

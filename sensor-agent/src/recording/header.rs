@@ -6,7 +6,10 @@ use sensor_common::LAYOUT_VERSION;
 use serde::{Deserialize, Serialize};
 
 use super::FORMAT_VERSION;
-use crate::{clock::Clock, state::StateLimits};
+use crate::{
+    clock::Clock,
+    state::{StateLimits, programs::When},
+};
 
 /// The first bytes of a recording. The first of all is no text, the last shows a transfer that changed line ends.
 pub const MAGIC: [u8; 8] = *b"\x89SENSOR\n";
@@ -48,6 +51,9 @@ pub struct Header {
     pub cgroups_max: usize,
     /// How long records wait for facts of their container, in nanoseconds.
     pub facts_wait_ns: u64,
+    /// When program files are looked at.
+    #[serde(default)]
+    pub programs: When,
 }
 
 /// Why a file is not taken for a recording.

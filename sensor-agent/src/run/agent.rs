@@ -25,7 +25,7 @@ use crate::{
     config::{Config, Profile},
     detection,
     hub::{Hub, HubLimits},
-    identity::worker::Identity,
+    identity::{program::Bounds, worker::Identity},
     kernel::{
         attach::{BY_SOCKETS, Probes, Readers},
         counters::Counters,
@@ -312,8 +312,7 @@ impl Watched {
         let Outputs { metrics, hub, .. } = outputs;
         let limits = state_limits(&config);
         let (facts, told) = feed::channel();
-        let (worker, runtimes) = ask_runtimes(&config, &facts, metrics)?;
-        let identity = Identity::start(facts.clone()).map_err(anyhow::Error::from)?;
+        let (worker, identity, runtimes) = look_for_facts(&config, &facts, metrics)?;
         let kubernetes = kubernetes::start(
             &config.kubernetes,
             &context.hostname,
@@ -366,6 +365,7 @@ impl Watched {
             costs: None,
             stats: Arc::clone(&stats),
             rule_counters,
+            programs: config.identity.programs,
             hold_ns: facts_wait_ns(&config),
         });
         pipeline.keep_inventory(&config.inventory);
@@ -401,18 +401,23 @@ impl Watched {
     }
 }
 
-/// Starts the threads that look for facts of containers; how the runtimes' sockets do.
-fn ask_runtimes(
+/// Starts the threads that look for facts of containers, users and programs; how the runtimes' sockets do.
+fn look_for_facts(
     config: &Config,
     facts: &feed::FactSender,
     metrics: &Metrics,
-) -> Result<(Worker, Vec<Arc<Health>>), RunError> {
+) -> Result<(Worker, Identity, Vec<Arc<Health>>), RunError> {
     let waits = Duration::from_millis(config.state.facts_wait_ms.into());
     let sockets = Sockets::start(&config.runtimes, waits, facts, &metrics.runtimes);
     let sockets = sockets.map_err(anyhow::Error::from)?;
     let health = sockets.health();
     let worker = Worker::start(facts.clone(), sockets).map_err(anyhow::Error::from)?;
-    Ok((worker, health))
+    let bounds = Bounds {
+        file_bytes_max: config.identity.file_bytes_max.into(),
+        bytes_per_second: config.identity.bytes_per_second.into(),
+    };
+    let identity = Identity::start(facts.clone(), bounds).map_err(anyhow::Error::from)?;
+    Ok((worker, identity, health))
 }
 
 /// One counter a rule, in the rules' order.

@@ -114,6 +114,7 @@ impl Plan {
             exited_keep_ns: limits.exited_keep_ns,
             cgroups_max: limits.cgroups_max,
             facts_wait_ns: agent::facts_wait_ns(config),
+            programs: config.identity.programs,
         };
         let (mut tap, recorder) = Recorder::start(self.target, &header)?;
         tap.note_seed(seed);

@@ -242,6 +242,8 @@ impl Serialize for ProcessValue<'_> {
             ("cwd", Value::Text(&process.cwd)),
             ("uid", Value::Number(process.uid.into())),
             ("gid", Value::Number(process.gid.into())),
+            ("exe_sha256", Value::Text(&process.exe_sha256)),
+            ("exe_package", Value::Text(&process.exe_package)),
             ("ancestors", Value::Ancestors(&process.ancestors)),
         ])
         .serialize(serializer)

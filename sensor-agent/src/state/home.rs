@@ -11,6 +11,7 @@ use super::{
     cgroup::Cgroup,
     container::Container,
     process::{Home, Process, ProcessKey},
+    programs::{PROGRAMS_MAX, ProgramKey},
     residence::{Arrival, Before, has_moved},
     runtime_call::{self, RuntimeCall},
 };
@@ -196,6 +197,9 @@ impl State {
             let mut home = self.settle_child(key, &identity, &cgroup);
             // A process of the host that became a container's between two looks at /proc came as its first.
             home.entry = None;
+            if let Some(container) = &home.container {
+                self.residences.ran(container, key, key.start_time_ns);
+            }
             self.look_up_users(key, &identity, &home);
             self.processes.set_home(key, home);
         }
@@ -231,6 +235,17 @@ impl State {
         self.inside
             .namespaces
             .retain(|number| user_namespaces.contains(number));
+        self.forget_programs();
+    }
+
+    /// Forgets the program files that nobody runs, once there are many.
+    fn forget_programs(&mut self) {
+        if self.programs.files.len() > PROGRAMS_MAX / 2 {
+            let images = self.processes.iter().flat_map(|process| &process.images);
+            let running: HashSet<ProgramKey, foldhash::fast::RandomState> =
+                images.filter_map(|image| image.program().copied()).collect();
+            self.programs.files.retain(|key| running.contains(key));
+        }
     }
 }
 

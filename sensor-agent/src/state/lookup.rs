@@ -3,11 +3,15 @@
 //!
 //! Another thread answers them ([`identity`](crate::identity)); nothing here touches the system.
 
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
 use sensor_common::record::Identity;
+use sensor_rules::engine::RuleSet;
 
 use super::{
     State,
     process::{Home, ProcessKey},
+    programs::{Program, ProgramKey},
     workload::{Fact, Progress},
 };
 
@@ -33,6 +37,8 @@ pub enum Lookup {
         /// A process in it.
         pid: u32,
     },
+    /// Facts on a program file.
+    Program(Box<Program>),
 }
 
 /// What a record may have to wait for.
@@ -44,6 +50,8 @@ pub enum Need {
     Names(Box<str>),
     /// What ids mean in a user namespace.
     Ids(u32),
+    /// Facts on a program file.
+    Program(ProgramKey),
 }
 
 impl Lookup {
@@ -53,6 +61,7 @@ impl Lookup {
         match self {
             Self::Names { container, .. } => Need::Names(container.clone()),
             Self::Ids { user_ns, .. } => Need::Ids(*user_ns),
+            Self::Program(program) => Need::Program(program.key),
         }
     }
 }
@@ -64,6 +73,7 @@ impl Lookup {
         match self {
             Self::Names { container, .. } => Fact::Names(container.clone(), None),
             Self::Ids { user_ns, .. } => Fact::Ids(*user_ns, None),
+            Self::Program(program) => Fact::Program(program.key, None),
         }
     }
 }
@@ -79,6 +89,7 @@ impl State {
                 .map_or(Progress::Done, |facts| facts.progress),
             Need::Names(id) => self.inside.names.progress(&**id),
             Need::Ids(user_ns) => self.inside.namespaces.progress(user_ns),
+            Need::Program(key) => self.programs.files.progress(key),
         }
     }
 
@@ -106,6 +117,63 @@ impl State {
                 pids: [key.tgid, first],
                 mount_ns: identity.mount_ns,
             });
+        }
+    }
+
+    /// A process has started a program of which somebody wants to know more.
+    pub(super) fn look_up_program(&mut self, key: ProcessKey) {
+        if !self.programs.wishes.any() || self.lookups.len() >= LOOKUPS_MAX {
+            return;
+        }
+        let Some(process) = self.processes.get(key) else {
+            return;
+        };
+        let image = process.images.last();
+        let Some((image, file)) = image.and_then(|image| Some((image, *image.program()?))) else {
+            return;
+        };
+        if !self.programs.want(file) {
+            return;
+        }
+        let home = process.home.container.as_ref();
+        let first = home.and_then(|container| self.residences.get(&container.id));
+        let mount_ns = process.identity.mount_ns;
+        // Whoever has the same root and is likely to live longer than it.
+        let parent = process.parent.map_or(0, |parent| parent.tgid);
+        let inside = (!self.residences.is_of_host(mount_ns)).then(|| {
+            (
+                [first.map_or(0, |first| first.init.tgid), key.tgid, parent],
+                mount_ns,
+            )
+        });
+        self.lookups.push(Lookup::Program(Box::new(Program {
+            key: file,
+            mtime_ns: image.file.mtime_ns,
+            pid: key.tgid,
+            start_time_ns: key.start_time_ns,
+            ran_ns: self.clock.epoch_ns(image.since_ns),
+            path: OsStr::from_bytes(&image.exe_path).into(),
+            inside,
+            wishes: self.programs.wishes,
+        })));
+    }
+
+    /// The same of the programs that run already, of which nobody has asked yet.
+    pub(super) fn look_up_running(&mut self) {
+        if self.programs.wishes.any() {
+            let keys: Vec<ProcessKey> = self.processes.iter().map(|process| process.key).collect();
+            for key in keys {
+                self.look_up_program(key);
+            }
+        }
+    }
+
+    /// These rules are in use from now on: what they name of programs is wanted.
+    pub fn wish_for(&mut self, rules: &RuleSet) {
+        let before = self.programs.wishes;
+        self.programs.wish_for(rules);
+        if self.programs.wishes != before {
+            self.look_up_running();
         }
     }
 

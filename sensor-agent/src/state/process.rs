@@ -15,7 +15,9 @@ use sensor_common::record::{FileId, Identity, IdentityCall, Standard, flags};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{cgroup::Cgroup, container::Container, residence::Entry, runtime_call::RuntimeCall};
+use super::{
+    cgroup::Cgroup, container::Container, programs::ProgramKey, residence::Entry, runtime_call::RuntimeCall,
+};
 use crate::{
     event::{Event, Exec},
     recording::forms,
@@ -81,6 +83,8 @@ pub struct Image {
     pub standard: Standard,
     /// Nothing but the name is known.
     pub is_partial: bool,
+    /// What tells its file from others; `None` where its start was not seen.
+    pub(crate) program: Option<ProgramKey>,
 }
 
 /// A process.
@@ -132,8 +136,8 @@ impl Image {
         })
     }
 
-    /// From an exec event.
-    fn from_exec(event: &Event<'_>, exec: &Exec<'_>) -> Arc<Self> {
+    /// From an exec event, which happened then in nanoseconds since 1970.
+    fn from_exec(event: &Event<'_>, exec: &Exec<'_>, epoch_ns: u64) -> Arc<Self> {
         Arc::new(Self {
             since_ns: event.header.time_ns,
             name: event.comm().into(),
@@ -149,6 +153,7 @@ impl Image {
             argv_len: exec.fixed.argv_len,
             standard: exec.fixed.standard,
             is_partial: false,
+            program: ProgramKey::of(&exec.fixed.file, epoch_ns, event.header.time_ns),
         })
     }
 
@@ -337,10 +342,17 @@ impl Processes {
         self.insert(process, header.time_ns);
     }
 
-    /// Takes in an exec: a new image, and newer identities.
-    pub fn exec(&mut self, event: &Event<'_>, exec: &Exec<'_>, cgroup: Arc<Cgroup>, home: Home) {
+    /// Takes in an exec: a new image, and newer identities. `epoch_ns` is when, in nanoseconds since 1970.
+    pub fn exec(
+        &mut self,
+        event: &Event<'_>,
+        exec: &Exec<'_>,
+        epoch_ns: u64,
+        cgroup: Arc<Cgroup>,
+        home: Home,
+    ) {
         let key = super::key(event);
-        let image = Image::from_exec(event, exec);
+        let image = Image::from_exec(event, exec, epoch_ns);
         let identity = exec.fixed.identity;
         self.get_or_upgrade(key);
         if let Some(process) = self.get_mut(key) {

@@ -51,6 +51,9 @@ pub struct Residence {
     pub pid_ns: u32,
     /// When the first process began, in nanoseconds after boot.
     pub started_ns: u64,
+    /// When it started its first program, in nanoseconds after boot: from then on the container is on its own. 0 where it
+    /// was not seen.
+    pub ran_ns: u64,
     /// The first process has ended.
     pub has_ended: bool,
 }
@@ -125,6 +128,12 @@ impl Residences {
     /// Says which mount namespace is the host's.
     pub fn set_host_mount_ns(&mut self, mount_ns: u32) {
         self.host_mount_ns = mount_ns;
+    }
+
+    /// Whether this is the host's mount namespace.
+    #[must_use]
+    pub const fn is_of_host(&self, mount_ns: u32) -> bool {
+        mount_ns == self.host_mount_ns
     }
 
     /// Decides where a process belongs.
@@ -245,6 +254,7 @@ impl Residences {
             mount_ns: arrival.mount_ns,
             pid_ns: arrival.pid_ns,
             started_ns: arrival.key.start_time_ns,
+            ran_ns: 0,
             has_ended: false,
         };
         self.by_id.insert(named.id.clone(), residence);
@@ -252,6 +262,16 @@ impl Residences {
             container: Some(Arc::clone(named)),
             entry: None,
             is_first: true,
+        }
+    }
+
+    /// A process has started a program.
+    pub fn ran(&mut self, container: &Container, key: ProcessKey, time_ns: u64) {
+        if let Some(there) = self.by_id.get_mut(&container.id)
+            && there.init == key
+            && there.ran_ns == 0
+        {
+            there.ran_ns = time_ns;
         }
     }
 

@@ -3,7 +3,10 @@
 //! The probes are attached first, so nothing that begins meanwhile is missed; what /proc and the records
 //! both tell is one process, since /proc's start time is the kernel's, rounded down to a tick.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use procfs::process::{MountInfos, Process as ProcProcess};
 use sensor_common::record::{FileId, Identity};
@@ -13,6 +16,7 @@ use super::{
     State,
     cgroup::Cgroup,
     process::{Home, Image, Process, ProcessKey, TICK_NS, cmdline},
+    programs::ProgramKey,
 };
 use crate::recording::forms;
 
@@ -165,7 +169,11 @@ impl State {
                 identity: seeded.identity,
                 uid: seeded.uid,
                 gid: seeded.gid,
-                images: smallvec::smallvec![seeded.image.into()],
+                images: smallvec::smallvec![Arc::new(Image {
+                    // What it runs is there to be looked at, so how fresh it was does not matter.
+                    program: ProgramKey::of(&seeded.image.file, u64::MAX, 0),
+                    ..seeded.image
+                })],
                 cgroup: Some(cgroup),
                 home: Home::default(),
                 exited_ns: None,
@@ -175,6 +183,7 @@ impl State {
             self.processes.insert(process, 0);
         }
         self.settle_seeded();
+        self.look_up_running();
         count
     }
 }

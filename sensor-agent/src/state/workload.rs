@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     inside::InnerNames,
+    programs::{ProgramFacts, ProgramKey},
     users::{Users, ids::Ids},
 };
 use crate::recording::forms;
@@ -245,6 +246,8 @@ pub enum Fact {
     Names(Box<str>, Option<InnerNames>),
     /// What ids mean in a user namespace; `None` when it could not be told.
     Ids(u32, Option<Ids>),
+    /// What was found out of a program file; `None` when there was nothing left to look at.
+    Program(ProgramKey, Option<ProgramFacts>),
 }
 
 /// All facts.
@@ -311,7 +314,7 @@ impl Workloads {
             }
             Fact::Unanswered(id) => self.give_up(&id),
             // The state's own.
-            Fact::HostUsers(_) | Fact::Names(..) | Fact::Ids(..) => {}
+            Fact::HostUsers(_) | Fact::Names(..) | Fact::Ids(..) | Fact::Program(..) => {}
         }
     }
 

@@ -102,9 +102,13 @@ impl View<'_> {
                 "fd.sport: the kernel chose the port after it was told"
             ));
         }
-        if self.is_pending() {
+        if self.are_facts_pending() {
             note(format_args!("container: facts are still looked for"));
         }
+        if self.are_names_pending() || self.are_ids_pending() {
+            note(format_args!("user: names and ids are still looked for"));
+        }
+        self.note_program(note);
         if let Some(why) = self.facts().and_then(|facts| facts.missing) {
             note(format_args!("container: labels and digests are missing: {why}"));
         }

@@ -10,6 +10,7 @@ pub const fn is_filled(field: Field) -> bool {
     is_of_what_happened(field)
         || is_of_who_did_it(field)
         || super::container::is_of_container(field)
+        || super::program::is_of_program(field)
         || super::pod::is_of_pod(field)
 }
 

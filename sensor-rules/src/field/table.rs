@@ -351,7 +351,10 @@ super::fields! {
     ProcArgsTruncated "proc.args.truncated" Bool [Own] None "the program's arguments are cut or could not be read";
     ProcLineageIncomplete "proc.lineage.incomplete" Bool [Own] None "the line of ancestors does not reach the first process, or the program of one of them is not known";
     ProcExeSha256 "proc.exe.sha256" Text [Own] None "SHA-256 of the very file that runs, in hexadecimal digits";
-    ProcExePackage "proc.exe.package" Text [Own] None "package that the program file belongs to, by the database of dpkg, rpm or apk";
+    ProcExePackage "proc.exe.package" Text [Own] None "package that the program file belongs to, by the database of dpkg or apk in its own root";
+    ProcIsExePackaged "proc.is_exe_packaged" Bool [Own] None "some package has the program file; no value where no database of packages tells";
+    HashRaced "hash.raced" Bool [Own] None "where the program file was, there was another before it could be hashed";
+    ProcExeDrift "proc.exe.drift" Text [Own] None "why a container's program is not as its image brought it: upper_layer, memfd, changed_after_start";
     ProcIsExeFromImage "proc.is_exe_from_image" Bool [Own] None "the container's image brought the program file, and nobody has changed it since";
     ProcIsContainerExec "proc.is_container_exec" Bool [Own] None "the process, or an ancestor, was put into a running container from outside: docker exec, kubectl exec, nsenter";
     UserVuid "user.vuid" Uint32 [Own] None "effective user id as the process itself sees it, in its own user namespace";

@@ -47,6 +47,11 @@ pub(crate) fn agent(kinds: &[Kind]) -> Option<Agent> {
 
 /// The same, with settings that the test adds once it has the machine to itself.
 pub(crate) fn agent_with(kinds: &[Kind], set: impl FnOnce(Builder) -> Builder) -> Option<Agent> {
+    agent_by(kinds, RULES, set)
+}
+
+/// The same, with other rules.
+pub(crate) fn agent_by(kinds: &[Kind], rules: &str, set: impl FnOnce(Builder) -> Builder) -> Option<Agent> {
     if !rustix::process::geteuid().is_root() {
         report::skip("not root");
         return None;
@@ -58,7 +63,7 @@ pub(crate) fn agent_with(kinds: &[Kind], set: impl FnOnce(Builder) -> Builder) -
     // One at a time: engines of two tests would name the same words.
     let claim = lock::alone().unwrap();
     let builder = Sensor::builder()
-        .rules(RULES)
+        .rules(rules)
         .set("stdout.enabled=false")
         .set("kernel.activity_ring_bytes=67108864");
     let sensor = set(builder).start().unwrap();

@@ -12,5 +12,6 @@ mod engines;
 mod evasion;
 mod inventory;
 mod pods;
+mod programs;
 mod sockets;
 mod users;

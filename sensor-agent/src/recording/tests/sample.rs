@@ -19,6 +19,7 @@ use crate::{
     },
     state::{
         process::{Image, ProcessKey},
+        programs::When,
         seed::Seeded,
     },
 };
@@ -62,6 +63,7 @@ pub(super) fn header() -> Header {
         exited_keep_ns: SECOND_NS,
         cgroups_max: 64,
         facts_wait_ns: 0,
+        programs: When::default(),
     }
 }
 

@@ -52,7 +52,7 @@ fn apply_exec(table: &mut Processes, own: ProcessKey, time_ns: u64, argv: &[u8])
         header,
         body: Body::Exec(body.clone()),
     };
-    table.exec(&event, &body, Arc::new(Cgroup::new(1, b"/")), Home::default());
+    table.exec(&event, &body, 0, Arc::new(Cgroup::new(1, b"/")), Home::default());
 }
 
 #[test]

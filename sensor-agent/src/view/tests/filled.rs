@@ -3,7 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::{event::Fork, state::users::UserFiles};
+use crate::{
+    event::Fork,
+    state::{
+        programs::{Hashed, Packaged, ProgramFacts},
+        users::UserFiles,
+        workload::Fact,
+    },
+};
 
 /// A host process that is its own session's and group's leader.
 const HOST: u32 = 40;
@@ -129,6 +136,8 @@ fn host_state() -> (State, tempfile::TempDir) {
         ..record::Exec::default()
     };
     fixed.file.ctime_ns = 1;
+    fixed.file.inode = 5;
+    state.programs.wishes.hash = true;
     let exec = Exec {
         fixed,
         path: b"/usr/bin/bash",
@@ -142,6 +151,15 @@ fn host_state() -> (State, tempfile::TempDir) {
         header,
         body: Body::Exec(exec),
     });
+    let program = {
+        let mut images = state.processes.iter().flat_map(|process| &process.images);
+        *images.find_map(|image| image.program()).unwrap()
+    };
+    let facts = ProgramFacts {
+        hashed: Hashed::Known([7; 32]),
+        packaged: Packaged::Owned("bash".into()),
+    };
+    state.take(Fact::Program(program, Some(facts)));
     pod::tell_runtime(&mut state);
     pod::tell_api(&mut state);
     (state, root)
