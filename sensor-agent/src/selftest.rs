@@ -15,6 +15,7 @@ pub mod health;
 pub mod round;
 
 use std::{
+    fmt::Write as _,
     io::{self, Read as _},
     net::{Ipv4Addr, Ipv6Addr, TcpListener},
     path::{Path, PathBuf},
@@ -63,10 +64,16 @@ enum Came {
     Not(String),
 }
 
-/// Names drawn for one run of the agent, before filters are made.
+/// Names and ports drawn for one run of the agent, before filters are made.
 #[derive(Debug)]
 pub struct Secret {
     base: PathBuf,
+    listeners: (Option<TcpListener>, Option<TcpListener>),
+}
+
+/// The ports where canaries connect to, over IPv4 and IPv6.
+fn ports(listeners: &(Option<TcpListener>, Option<TcpListener>)) -> [Option<u16>; 2] {
+    [&listeners.0, &listeners.1].map(|listener| Some(listener.as_ref()?.local_addr().ok()?.port()))
 }
 
 impl Secret {
@@ -88,21 +95,52 @@ impl Secret {
                 Ok(base)
             });
             match tried {
-                Ok(base) => return Ok(Self { base }),
+                Ok(base) => {
+                    let listeners = (
+                        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok(),
+                        TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).ok(),
+                    );
+                    return Ok(Self { base, listeners });
+                }
                 Err(error) => failed = error,
             }
         }
         Err(failed)
     }
 
-    /// What the kernel's filters must let through for the canary: opens below its folders.
+    /// What the kernel's filters must let through for the canary: what it does below its folders and at its ports. Who
+    /// asks whether a signal may be sent has no name to be told apart by.
     #[must_use]
     pub fn demands(&self) -> Vec<Demand> {
+        let base = self.base.display();
+        let name = self.base.file_name().unwrap_or_default().display();
+        let ports: Vec<_> = ports(&self.listeners)
+            .into_iter()
+            .flatten()
+            .map(|port| port.to_string())
+            .collect();
+        let mut conditions = vec![
+            format!("evt.type in (open, openat, openat2) and fd.name startswith \"{base}\""),
+            format!(
+                "evt.type in (mkdirat, renameat, linkat, symlinkat, unlinkat, fchmodat, chdir) and fs.path.name startswith \"{base}\""
+            ),
+            format!("evt.type = memfd_create and evt.arg.name startswith \"{name}\""),
+            "evt.type = kill and evt.rawarg.sig = 0".to_owned(),
+        ];
+        if !ports.is_empty() {
+            conditions.push(format!(
+                "evt.type = connect and fd.sport in ({})",
+                ports.join(", ")
+            ));
+        }
+        let mut text = String::new();
+        for (number, condition) in conditions.iter().enumerate() {
+            let _infallible = writeln!(
+                text,
+                "- rule: canary {number}\n  desc: what the self-test does\n  condition: {condition}\n  output: canary\n  priority: DEBUG"
+            );
+        }
         let mut loader = Loader::new(LoadOptions::default());
-        let text = format!(
-            "- rule: canary\n  desc: the self-test's own files\n  condition: evt.type in (open, openat, openat2) and fd.name startswith \"{}\"\n  output: canary\n  priority: DEBUG\n",
-            self.base.display()
-        );
         loader.add_file("canary", text.as_bytes());
         loader
             .finish()
@@ -126,10 +164,7 @@ impl SelfTest {
         Some(Self {
             interval,
             base: secret.base,
-            listeners: (
-                TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok(),
-                TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).ok(),
-            ),
+            listeners: secret.listeners,
             canaries,
             health,
             agent,
@@ -171,8 +206,7 @@ impl SelfTest {
             Ok(nonce) => nonce,
             Err(error) => return Came::Not(format!("no random name: {error}")),
         };
-        let ports = [&self.listeners.0, &self.listeners.1]
-            .map(|listener| Some(listener.as_ref()?.local_addr().ok()?.port()));
+        let ports = ports(&self.listeners);
         let wanted = act::wanted(probes, ports);
         let folder = PathBuf::from(format!("{}-{nonce}", self.base.display()));
         let round = Arc::new(Round::new(self.agent, nonce, folder, ports, wanted));

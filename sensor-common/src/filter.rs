@@ -1,7 +1,8 @@
 //! Where generated filters stand between collectors and rings.
 //!
 //! A collector goes through program arrays by tail call: first to the filter of its stage and kind, if there is one,
-//! and from there to what comes next. An empty slot of the filters passes every event.
+//! and from there to what comes next. An empty slot of the filters passes every event. Each hook on cgroups has an array
+//! of its own, since the kernel lets programs of one type and hook alone be in one.
 
 use crate::kind::{KIND_COUNT, Kind};
 
@@ -9,9 +10,9 @@ use crate::kind::{KIND_COUNT, Kind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum Stage {
-    /// Header and numbers; no text has been collected.
+    /// Numbers of the fixed part and flags; no text has been collected, and only of the kinds that collect some.
     Early = 0,
-    /// All of it.
+    /// All but who did it and an open file's whole identity, which are added to what is sent.
     Late = 1,
 }
 
@@ -35,6 +36,15 @@ pub const fn first_part(slot: u32) -> u32 {
     slot * PARTS_MAX
 }
 
+/// Slots of a cgroup hook's own array: where its filter begins, what the filter goes on to, and further parts.
+pub const HOOK_FIRST: u32 = 0;
+/// What the filter goes on to with an event that it does not leave out.
+pub const HOOK_NEXT: u32 = 1;
+/// The first of the filter's parts: [`HOOK_FIRST`] has it too.
+pub const HOOK_PARTS: u32 = 2;
+/// Slots of such an array.
+pub const HOOK_SLOTS: u32 = HOOK_PARTS + PARTS_MAX;
+
 impl Stage {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Early, Self::Late];
@@ -42,6 +52,12 @@ impl Stage {
     /// The slot of a kind at this stage.
     #[must_use]
     pub const fn slot(self, kind: Kind) -> u32 {
+        self.slot_of(kind as u8)
+    }
+
+    /// As [`slot`](Self::slot), of a kind's number.
+    #[must_use]
+    pub const fn slot_of(self, kind: u8) -> u32 {
         self as u32 * KINDS + kind as u32
     }
 

@@ -59,3 +59,6 @@ pub const DESTINATIONS_MAX: u32 = 8192;
 /// For how long after a datagram was told its process's further ones to the same destination are only counted, in
 /// nanoseconds.
 pub const DESTINATION_KNOWN_NS: u64 = 60_000_000_000;
+
+/// Sockets' own events that wait for the exit of their call; the longest unused are forgotten, and told as they stand.
+pub const BEGUN_MAX: u32 = 8192;

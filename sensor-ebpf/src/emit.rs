@@ -119,6 +119,16 @@ pub(crate) fn begin<Fixed>(task: Kernel, kind: Kind) -> Option<Scratch> {
     scratch
 }
 
+/// Takes a scratch slot for a call that is ending, of this kind. Who made it is added when the record is sent.
+#[inline(always)]
+pub(crate) fn begin_call<Fixed>(task: Kernel, kind: Kind, found: u32) -> Option<Scratch> {
+    let mut scratch = begin::<Fixed>(task, kind)?;
+    let header = scratch.header();
+    header.kind = kind as u8;
+    header.flags |= found;
+    Some(scratch)
+}
+
 /// Gives a record up that cannot be finished: counted as lost, like one that found no slot.
 #[inline(always)]
 pub(crate) fn give_up(scratch: Scratch, kind: Kind) {

@@ -10,10 +10,10 @@ use sensor_common::{
         DENY_CGROUPS_MAX, DENY_MARKS_MAX, DENY_PATHS_MAX, DENY_RULES_MAX, DENY_TESTS_MAX, DenyCounts,
         DenyTest, LSM_SLOTS, PATH_KEY_BYTES,
     },
-    filter::STAGE_SLOTS,
+    filter::{HOOK_SLOTS, STAGE_SLOTS},
     kind::{KIND_COUNT, RING_COUNT},
     limits::{
-        BUDGET_CGROUPS_MAX, DESTINATIONS_MAX, FIRST_EVENTS_MAX, LOSS_CGROUPS_MAX, SCRATCH_SLOTS, SYSCALLS_MAX,
+        BEGUN_MAX, BUDGET_CGROUPS_MAX, DESTINATIONS_MAX, FIRST_EVENTS_MAX, LOSS_CGROUPS_MAX, SCRATCH_SLOTS, SYSCALLS_MAX,
     },
     syscall::{CALL_COUNT, HANDLER_COUNT, IO_OPERATIONS_MAX, Places, Route, SOCKET_CALLS_MAX},
 };
@@ -85,6 +85,10 @@ pub(crate) static IO_CALLS: Array<u32> = Array::with_max_entries(IO_OPERATIONS_M
 pub(crate) static DESTINATIONS: LruHashMap<DestinationKey, u64> =
     LruHashMap::with_max_entries(DESTINATIONS_MAX, 0);
 
+/// Events that a socket has told before the exit of its call, by their key: no other's end is told.
+#[map]
+pub(crate) static BEGUN: LruHashMap<u64, u32> = LruHashMap::with_max_entries(BEGUN_MAX, 0);
+
 /// What each call's arguments mean, by [`Call`](sensor_common::syscall::Call). The agent fills it in before load.
 #[map]
 pub(crate) static CALLS: Array<Places> = Array::with_max_entries(CALL_COUNT as u32, 0);
@@ -100,6 +104,20 @@ pub(crate) static FILTERS: ProgramArray = ProgramArray::with_max_entries(STAGE_S
 /// What a filter goes on to with an event that it does not leave out; none is ever empty.
 #[map]
 pub(crate) static CONTINUE: ProgramArray = ProgramArray::with_max_entries(STAGE_SLOTS, 0);
+
+/// The filters of the hooks on cgroups, each in an array of its own.
+#[map]
+pub(crate) static FILTER_CONNECT4: ProgramArray = ProgramArray::with_max_entries(HOOK_SLOTS, 0);
+#[map]
+pub(crate) static FILTER_CONNECT6: ProgramArray = ProgramArray::with_max_entries(HOOK_SLOTS, 0);
+#[map]
+pub(crate) static FILTER_SENDMSG4: ProgramArray = ProgramArray::with_max_entries(HOOK_SLOTS, 0);
+#[map]
+pub(crate) static FILTER_SENDMSG6: ProgramArray = ProgramArray::with_max_entries(HOOK_SLOTS, 0);
+#[map]
+pub(crate) static FILTER_BIND4: ProgramArray = ProgramArray::with_max_entries(HOOK_SLOTS, 0);
+#[map]
+pub(crate) static FILTER_BIND6: ProgramArray = ProgramArray::with_max_entries(HOOK_SLOTS, 0);
 
 /// What is denied or killed for. The agent fills it in from the start; the first that is off ends it.
 #[map]

@@ -8,6 +8,7 @@ use core::{arch::asm, ptr};
 
 use sensor_common::{
     hook::Hook,
+    kind::Kind,
     limits::{PATH_COMPONENTS_MAX, RECORD_BYTES_MAX, SCRATCH_SLOTS, TAIL_OFFSET_MAX},
     record::{Header, Span},
 };
@@ -143,6 +144,23 @@ impl Scratch {
     pub(crate) fn header(&mut self) -> &mut Header {
         // SAFETY: the record begins with the header, and map values are aligned to 8 bytes.
         unsafe { &mut *self.slot.cast::<Header>() }
+    }
+
+    /// The kind of a call's record, as a number.
+    ///
+    /// VERIFIER: read where it is needed, so that no register carries it along a collector's many ways.
+    #[inline(always)]
+    pub(crate) fn kind_number(&self) -> u8 {
+        let at = self.slot.cast::<Header>();
+        // SAFETY: the record begins with the header; volatile, as in `end`.
+        unsafe { ptr::read_volatile(&raw const (*at).kind) }
+    }
+
+    /// The kind of a call's record.
+    #[inline(always)]
+    pub(crate) fn kind(&self) -> Kind {
+        // Whoever took the slot wrote a kind's number.
+        Kind::from_number(self.kind_number()).unwrap_or(Kind::Outcome)
     }
 
     /// The fixed part. `Fixed` must be the type that the slot was taken for.

@@ -15,7 +15,7 @@ use super::{
     counters::Counters,
     enforce::{self, Enforcement, Needs},
     fields::MissingField,
-    filter::Installed,
+    filter::{Installed, place::cgroup_hooks},
     inspect,
     integrity::Tampering,
     io_uring::IoUring,
@@ -207,6 +207,9 @@ impl Probes {
         };
         let installed = done.map_err(MapError::IoError)?;
         self.expect("FILTERS")?;
+        for (_, about) in cgroup_hooks() {
+            self.expect(about.map)?;
+        }
         Ok(installed)
     }
 

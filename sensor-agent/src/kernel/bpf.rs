@@ -19,11 +19,35 @@ const LOG_BYTES: usize = 64 * 1024;
 /// `union bpf_attr` as far as 5.10 knows it.
 const ATTRIBUTE_BYTES: usize = 120;
 
-/// A program for a `tp_btf` hook.
-#[derive(Clone, Copy, Debug)]
-pub struct Tracepoint {
-    /// The hook's type in the kernel's BTF.
-    pub type_id: u32,
+/// What a program is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hook {
+    program_type: u32,
+    attach_type: u32,
+    /// The hook's type in the kernel's BTF; 0 for one that has none.
+    type_id: u32,
+}
+
+impl Hook {
+    /// A `tp_btf` hook, by its type in the kernel's BTF.
+    #[must_use]
+    pub const fn tracepoint(type_id: u32) -> Self {
+        Self {
+            program_type: TYPE_TRACING,
+            attach_type: ATTACH_RAW_TRACEPOINT,
+            type_id,
+        }
+    }
+
+    /// A hook on cgroups.
+    #[must_use]
+    pub const fn on_cgroups(program_type: u32, attach_type: u32) -> Self {
+        Self {
+            program_type,
+            attach_type,
+            type_id: 0,
+        }
+    }
 }
 
 /// Why the kernel refused a program.
@@ -69,7 +93,12 @@ pub(super) unsafe fn bpf(command: i32, attribute: &mut Attribute) -> io::Result<
 }
 
 /// Loads a program for a hook; without one, for any raw tracepoint.
-pub(super) fn load(name: &str, code: &[u64], hook: Option<Tracepoint>) -> Result<OwnedFd, Refused> {
+pub(super) fn load(name: &str, code: &[u64], hook: Option<Hook>) -> Result<OwnedFd, Refused> {
+    let hook = hook.unwrap_or(Hook {
+        program_type: TYPE_RAW_TRACEPOINT,
+        attach_type: 0,
+        type_id: 0,
+    });
     let mut log = vec![0_u8; LOG_BYTES];
     let mut shown = [0_u8; 16];
     for (to, from) in shown.iter_mut().take(15).zip(name.bytes()) {
@@ -78,19 +107,12 @@ pub(super) fn load(name: &str, code: &[u64], hook: Option<Tracepoint>) -> Result
     let count = u32::try_from(code.len()).unwrap_or(u32::MAX);
     let mut load = |with_log: bool| {
         let mut attribute = Attribute::new()
-            .set_u32(
-                0,
-                if hook.is_some() {
-                    TYPE_TRACING
-                } else {
-                    TYPE_RAW_TRACEPOINT
-                },
-            )
+            .set_u32(0, hook.program_type)
             .set_u32(4, count)
             .set_address(8, code.as_ptr())
             .set_address(16, c"GPL".as_ptr())
-            .set_u32(68, if hook.is_some() { ATTACH_RAW_TRACEPOINT } else { 0 })
-            .set_u32(108, hook.map_or(0, |hook| hook.type_id));
+            .set_u32(68, hook.attach_type)
+            .set_u32(108, hook.type_id);
         attribute.0[48..64].copy_from_slice(&shown);
         if with_log {
             attribute = attribute

@@ -1,8 +1,11 @@
 //! Rules that run in the kernel.
 //!
 //! What the rules demand of a kind of event is decided as far as the record tells ([`plan`]), and compiled to a program
-//! ([`emit`], [`asm`]) that a collector reaches by tail call: before it collects text, and once the record is whole.
-//! An event that no rule can match ends there, counted as filtered.
+//! ([`emit`], [`asm`]) that a collector reaches by tail call ([`place`]): before it collects text, once the record is
+//! whole or, on cgroups, before there is a record. An event that no rule can match ends there, counted as filtered.
+//!
+//! Fork, exec and exit are never filtered, since what is known of processes follows from all of them; requests of
+//! `io_uring` are not either, nor what TCP's changes of state tell: both are rare.
 //!
 //! Invariant: an event that a rule matches is never filtered. What the kernel cannot know passes; a filter that cannot
 //! be made, or that the kernel refuses, leaves its slot empty, and an empty slot passes every event.
@@ -11,6 +14,7 @@ pub mod asm;
 pub mod emit;
 pub mod explain;
 pub mod formula;
+pub mod place;
 pub mod plan;
 #[cfg(test)]
 mod tests;
@@ -18,41 +22,20 @@ mod texts;
 
 use std::{
     io,
-    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
 use sensor_common::{
-    filter::{PARTS_MAX, Stage, first_part},
+    filter::{HOOK_FIRST, HOOK_NEXT, HOOK_PARTS, PARTS_MAX, first_part},
+    hook::Hook,
     kind::Kind,
-    syscall::{Call, Handler, handler_of},
 };
 use sensor_rules::partial::Demand;
 
-use self::{asm::AsmError, formula::Formula};
-use super::bpf::{self, Tracepoint};
+use self::{asm::AsmError, formula::Formula, place::Place};
+use super::bpf;
 use crate::view::EventTypes;
-
-/// Kinds whose collectors ask filters. The others' records all pass, though [`planned`] could be decided.
-const ASKED: [Kind; 1] = [Kind::Open];
-
-/// Kinds whose collectors ask filters, with the stages at which they do.
-fn filtered() -> impl Iterator<Item = (Kind, &'static [Stage])> {
-    planned().filter(|(kind, _)| ASKED.contains(kind))
-}
-
-/// Kinds of the exit dispatcher, whose records can be decided on, with the stages at which they can.
-fn planned() -> impl Iterator<Item = (Kind, &'static [Stage])> {
-    let has_call = |kind: &Kind| Call::ALL.iter().any(|call| call.kind() == Some(*kind));
-    Kind::ALL.into_iter().filter(has_call).filter_map(|kind| {
-        let stages: &[Stage] = match handler_of(kind) {
-            Handler::None | Handler::Dup | Handler::Socket | Handler::SocketCall => return None,
-            Handler::Open => &Stage::ALL,
-            Handler::Path | Handler::Connect | Handler::Identity | Handler::Plain => &[Stage::Late],
-        };
-        Some((kind, stages))
-    })
-}
 
 /// How a filter is made, from the best to what always fits: in how many parts, and how large a set of constants may be.
 const ATTEMPTS: [(u32, usize); 6] = [
@@ -72,8 +55,8 @@ const WORK_MAX: usize = 500_000;
 pub struct Installed {
     /// Of which kind of event.
     pub kind: Kind,
-    /// Before which step.
-    pub stage: Stage,
+    /// Where it is asked.
+    pub place: Place,
     /// Programs that it is made of.
     pub parts: usize,
     /// Length of its programs.
@@ -96,12 +79,9 @@ pub enum FilterError {
     /// The kernel does not take it.
     #[error(transparent)]
     Refused(#[from] bpf::Refused),
-    /// The hook's type is not known.
-    #[error("the kernel's types come from a file, so that no program can be made for its hooks")]
-    NoHook,
 }
 
-/// The filters' maps.
+/// The filters' maps, and the hooks that ask them.
 pub struct Filters {
     /// Scratch slots.
     pub scratch: OwnedFd,
@@ -115,8 +95,18 @@ pub struct Filters {
     pub slots: OwnedFd,
     /// Their further parts.
     pub parts: OwnedFd,
-    /// The hook that the collectors are on.
-    pub hook: Option<Tracepoint>,
+    /// The exit of system calls, as programs name it.
+    pub exit: Option<bpf::Hook>,
+    /// The hooks on cgroups whose programs are there, each with its array.
+    pub cgroups: Vec<(Hook, bpf::Hook, OwnedFd)>,
+}
+
+/// Where a filter goes, and for which hook it is made.
+struct Target<'a> {
+    hook: bpf::Hook,
+    first: (BorrowedFd<'a>, u32),
+    parts: (BorrowedFd<'a>, u32),
+    maps: emit::Maps,
 }
 
 impl Filters {
@@ -129,28 +119,33 @@ impl Filters {
     /// Only when a slot cannot be written; a filter that cannot be had is said in the log, and its events all pass.
     pub fn install(&self, demands: &[Demand], types: &EventTypes) -> io::Result<Vec<Installed>> {
         let mut installed = Vec::new();
-        for (kind, stages) in filtered() {
-            for stage in stages {
-                let slot = stage.slot(kind);
-                let made = self.make(demands, kind, *stage, types).unwrap_or_else(|error| {
-                    let (kind, stage) = (kind.name(), stage.name());
-                    tracing::warn!(kind, stage, %error, "a filter is not used; every event of the kind is sent");
-                    None
-                });
-                let Some((programs, about)) = made else {
-                    bpf::clear_slot(self.slots.as_fd(), slot)?;
-                    continue;
-                };
-                // The first comes last: until then nothing leads to the others.
-                let parts = (first_part(slot)..).zip(&programs).collect::<Vec<_>>();
-                for (part, program) in parts.into_iter().rev() {
-                    bpf::set_slot(self.parts.as_fd(), part, program.as_fd())?;
-                }
-                if let Some(program) = programs.first() {
-                    bpf::set_slot(self.slots.as_fd(), slot, program.as_fd())?;
-                }
-                installed.push(about);
+        for (kind, place) in asked() {
+            let Some(target) = self.target(kind, place) else {
+                continue;
+            };
+            let made = smallest_that_fits(demands, kind, place, types, |formulas| {
+                load(formulas, kind, place, target.maps, Some(target.hook))
+            });
+            let made = made.unwrap_or_else(|error| {
+                let (kind, place) = (kind.name(), place.name());
+                tracing::warn!(kind, place, %error, "a filter is not used; every event of the kind is sent");
+                None
+            });
+            let (first, slot) = target.first;
+            let Some((programs, about)) = made else {
+                bpf::clear_slot(first, slot)?;
+                continue;
+            };
+            // The first comes last: until then nothing leads to the others.
+            let (parts, first_part) = target.parts;
+            let numbered = (first_part..).zip(&programs).collect::<Vec<_>>();
+            for (part, program) in numbered.into_iter().rev() {
+                bpf::set_slot(parts, part, program.as_fd())?;
             }
+            if let Some(program) = programs.first() {
+                bpf::set_slot(first, slot, program.as_fd())?;
+            }
+            installed.push(about);
         }
         Ok(installed)
     }
@@ -160,48 +155,66 @@ impl Filters {
     /// # Errors
     /// When a slot cannot be written.
     pub fn clear(&self) -> io::Result<()> {
-        for (kind, stages) in filtered() {
-            for stage in stages {
-                bpf::clear_slot(self.slots.as_fd(), stage.slot(kind))?;
+        for (kind, place) in asked() {
+            if let Some(target) = self.target(kind, place) {
+                let (first, slot) = target.first;
+                bpf::clear_slot(first, slot)?;
             }
         }
         Ok(())
     }
 
-    /// The programs of a filter, loaded; `None` where every event passes anyway. Too large a filter is split or, where
-    /// that is not enough, decides less.
-    fn make(
-        &self,
-        demands: &[Demand],
-        kind: Kind,
-        stage: Stage,
-        types: &EventTypes,
-    ) -> Result<Option<(Vec<OwnedFd>, Installed)>, FilterError> {
+    /// Where the filter of a kind and place goes; `None` where nothing asks it here.
+    fn target(&self, kind: Kind, place: Place) -> Option<Target<'_>> {
+        let (hook, first, next, parts) = match place {
+            Place::Exit(stage) => {
+                let slot = stage.slot(kind);
+                let first = (self.slots.as_fd(), slot);
+                let parts = (self.parts.as_fd(), first_part(slot));
+                (self.exit?, first, (self.next.as_fd(), slot), parts)
+            }
+            Place::Cgroup(hook) => {
+                let (_, program, array) = self.cgroups.iter().find(|(of, ..)| *of == hook)?;
+                let at = |slot| (array.as_fd(), slot);
+                (*program, at(HOOK_FIRST), at(HOOK_NEXT), at(HOOK_PARTS))
+            }
+        };
+        let slot = |(array, index): (BorrowedFd<'_>, u32)| emit::Slot {
+            array: array.as_raw_fd(),
+            index,
+        };
         let maps = emit::Maps {
             scratch: self.scratch.as_raw_fd(),
             depth: self.depth.as_raw_fd(),
             counters: self.counters.as_raw_fd(),
-            next: self.next.as_raw_fd(),
-            parts: self.parts.as_raw_fd(),
+            next: slot(next),
+            parts: slot(parts),
         };
-        let hook = self.hook.ok_or(FilterError::NoHook)?;
-        smallest_that_fits(demands, kind, stage, types, |formulas| {
-            load(formulas, kind, stage, maps, Some(hook))
+        Some(Target {
+            hook,
+            first,
+            parts,
+            maps,
         })
     }
+}
+
+/// Every kind and place at which a filter is asked.
+fn asked() -> impl Iterator<Item = (Kind, Place)> {
+    place::kinds().flat_map(|kind| place::of(kind).map(move |place| (kind, place)))
 }
 
 /// Makes a filter as well as it can be made: tries to load it as a whole, in parts, and with less in it.
 fn smallest_that_fits<T>(
     demands: &[Demand],
     kind: Kind,
-    stage: Stage,
+    place: Place,
     types: &EventTypes,
     load: impl Fn(&[Formula]) -> Result<(T, usize), FilterError>,
 ) -> Result<Option<(T, Installed)>, FilterError> {
     let mut refusal = None;
     for (parts, constants_max) in ATTEMPTS {
-        let mut formulas = plan::parts(demands, kind, stage, types, parts as usize);
+        let mut formulas = plan::parts(demands, kind, place, types, parts as usize);
         if constants_max != usize::MAX {
             formulas = formulas
                 .iter()
@@ -221,7 +234,7 @@ fn smallest_that_fits<T>(
             Ok((loaded, instructions)) => {
                 let about = Installed {
                     kind,
-                    stage,
+                    place,
                     parts: formulas.len(),
                     instructions,
                     constants_max: (constants_max != usize::MAX).then_some(constants_max),
@@ -239,12 +252,15 @@ fn smallest_that_fits<T>(
 fn load(
     formulas: &[Formula],
     kind: Kind,
-    stage: Stage,
+    place: Place,
     maps: emit::Maps,
-    hook: Option<Tracepoint>,
+    hook: Option<bpf::Hook>,
 ) -> Result<(Vec<OwnedFd>, usize), FilterError> {
-    let name = format!("{}_{}", kind.name(), stage.name());
-    let code = emit::programs(formulas, kind, stage, maps, first_part(stage.slot(kind)))?;
+    let name = match place {
+        Place::Exit(stage) => format!("{}_{}", kind.name(), stage.name()),
+        Place::Cgroup(_) => format!("{}_begins", kind.name()),
+    };
+    let code = emit::programs(formulas, kind, place, maps)?;
     let programs: Result<Vec<_>, _> = code.iter().map(|code| bpf::load(&name, code, hook)).collect();
     Ok((programs?, code.iter().map(Vec::len).sum()))
 }

@@ -10,7 +10,11 @@ use std::{
 };
 
 use aya::{Ebpf, maps::Map};
-use sensor_common::{filter::STAGE_SLOTS, limits::SYSCALLS_MAX, syscall::IO_OPERATIONS_MAX};
+use sensor_common::{
+    filter::{HOOK_SLOTS, STAGE_SLOTS},
+    limits::SYSCALLS_MAX,
+    syscall::IO_OPERATIONS_MAX,
+};
 
 use super::{bpf, inspect, load::LoadError};
 
@@ -45,8 +49,14 @@ struct Guarded {
 }
 
 /// The maps that are compared: name, slots, bytes of a value (none for program arrays).
-const GUARDED: [(&str, u32, Option<usize>); 4] = [
+const GUARDED: [(&str, u32, Option<usize>); 10] = [
     ("FILTERS", STAGE_SLOTS, None),
+    ("FILTER_CONNECT4", HOOK_SLOTS, None),
+    ("FILTER_CONNECT6", HOOK_SLOTS, None),
+    ("FILTER_SENDMSG4", HOOK_SLOTS, None),
+    ("FILTER_SENDMSG6", HOOK_SLOTS, None),
+    ("FILTER_BIND4", HOOK_SLOTS, None),
+    ("FILTER_BIND6", HOOK_SLOTS, None),
     ("ROUTES", SYSCALLS_MAX, Some(4)),
     ("SOURCES", 1, Some(4)),
     ("IO_CALLS", IO_OPERATIONS_MAX, Some(4)),

@@ -15,12 +15,12 @@ use sensor_common::{
     counters::{LossCause, LossKey},
     filter::{PART_SLOTS, Stage},
     hook::Hook,
-    kind::Kind,
+    kind::{Kind, Shape},
     syscall::{Call, Handler, Places, handler_of},
 };
 
 use super::{
-    bpf::{self, Tracepoint},
+    bpf,
     btf::{Btf, BtfError, VMLINUX},
     counters::LossMapKey,
     direct::{self, Cast},
@@ -183,24 +183,11 @@ const HANDLERS: [(ProgramSpec, Handler); 8] = [
     ),
 ];
 
-/// What filters go on to.
-const CONTINUATIONS: [(ProgramSpec, Stage, Kind); 2] = [
-    (
-        ProgramSpec {
-            name: "exit_open_names",
-            tracepoint: "sys_exit",
-        },
-        Stage::Early,
-        Kind::Open,
-    ),
-    (
-        ProgramSpec {
-            name: "exit_open_send",
-            tracepoint: "sys_exit",
-        },
-        Stage::Late,
-        Kind::Open,
-    ),
+/// What filters at the exit of calls go on to: the program, the stage, and the shape of the kinds, or any.
+const CONTINUATIONS: [(&str, Stage, Option<Shape>); 3] = [
+    ("exit_open_names", Stage::Early, Some(Shape::Open)),
+    ("exit_path_names", Stage::Early, Some(Shape::Path)),
+    ("exit_send", Stage::Late, None),
 ];
 
 /// A program that was loaded and that no tail call reaches. Up to 5.11 the kernel gives up translating some programs to
@@ -338,17 +325,30 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
             untranslated.push(Untranslated::new(handler, spec, &error));
         }
     }
-    for (spec, stage, kind) in CONTINUATIONS {
+    for (name, stage, shape) in CONTINUATIONS {
+        let spec = ProgramSpec {
+            name,
+            tracepoint: DISPATCHER.tracepoint,
+        };
         let fd = loaded_fd(&mut ebpf, spec, &types.aya)?;
         let next = ebpf.map_mut("CONTINUE").ok_or(LoadError::Absent("CONTINUE"))?;
-        if let Err(error) = ProgramArray::try_from(next)?.set(stage.slot(kind), &fd, 0) {
-            untranslated.push(Untranslated::new(handler_of(kind), spec, &error));
+        let mut next = ProgramArray::try_from(next)?;
+        for kind in Kind::ALL {
+            let handler = handler_of(kind);
+            if handler != Handler::None
+                && shape.is_none_or(|shape| shape == kind.shape())
+                && let Err(error) = next.set(stage.slot(kind), &fd, 0)
+                && untranslated.iter().all(|known| known.handler != handler)
+            {
+                untranslated.push(Untranslated::new(handler, spec, &error));
+            }
         }
     }
-    let filters = filters(&mut ebpf, types.sys_exit)?;
+    let mut filters = filters(&mut ebpf, types.sys_exit)?;
     describe_calls(&mut ebpf)?;
     integrity.freeze();
     let sockets = sockets::load(&mut ebpf, &types.aya);
+    filters.cgroups = sockets::filters(&mut ebpf)?;
     let io_uring = io_uring::load(&mut ebpf, &types.aya).err();
     reserve_loss_entries(&mut ebpf)?;
     Ok(Loaded {
@@ -430,7 +430,7 @@ pub(super) fn program_id(ebpf: &Ebpf, name: &str) -> io::Result<Option<u32>> {
 }
 
 /// The filters' maps; theirs are kept here, since the kernel empties a program array that nobody holds.
-fn filters(ebpf: &mut Ebpf, hook: Option<u32>) -> Result<Filters, LoadError> {
+fn filters(ebpf: &mut Ebpf, exit: Option<u32>) -> Result<Filters, LoadError> {
     let copy = |name: &'static str| match ebpf.map(name) {
         Some(Map::PerCpuArray(data) | Map::ProgramArray(data)) => {
             let descriptor = data.fd().as_fd().try_clone_to_owned();
@@ -445,7 +445,8 @@ fn filters(ebpf: &mut Ebpf, hook: Option<u32>) -> Result<Filters, LoadError> {
         next: copy("CONTINUE")?,
         slots: copy("FILTERS")?,
         parts: bpf::program_array(PART_SLOTS).map_err(MapError::IoError)?,
-        hook: hook.map(|type_id| Tracepoint { type_id }),
+        exit: exit.map(bpf::Hook::tracepoint),
+        cgroups: Vec::new(),
     })
 }
 

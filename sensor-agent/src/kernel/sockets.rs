@@ -3,23 +3,32 @@
 //! None of them is needed for the agent to run: what cannot be loaded or attached is left to the exit of system calls,
 //! or not seen, and said.
 
-use std::{fs::File, os::unix::fs::MetadataExt as _};
+use std::{
+    fs::File,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
+};
 
 use aya::{
     Btf, Ebpf,
-    maps::{Array, MapData},
+    maps::{Array, Map, MapData, MapError},
     programs::{
         BtfTracePoint, CgroupAttachMode, CgroupSock, CgroupSockAddr, ProgramError,
         cgroup_sock::CgroupSockLinkId, cgroup_sock_addr::CgroupSockAddrLinkId, tp_btf::BtfTracePointLinkId,
     },
 };
 use sensor_common::{
+    filter::HOOK_NEXT,
     hook::{Hook, sources},
     kind::Kind,
 };
 
 use super::{
     attach::NOT_NEEDED,
+    bpf,
+    filter::place::cgroup_hooks,
     load::{LoadError, take_map, told},
 };
 use crate::state::seed::Hierarchies;
@@ -78,18 +87,53 @@ struct Program {
 pub(super) fn load(ebpf: &mut Ebpf, types: &Btf) -> Vec<(Hook, Option<String>)> {
     PROGRAMS
         .into_iter()
-        .map(|(hook, name, _)| (hook, load_one(ebpf, types, hook, name).err()))
+        .map(|(hook, name, _)| (hook, load_one(ebpf, hook, name, Some(types)).err()))
         .collect()
 }
 
-fn load_one(ebpf: &mut Ebpf, types: &Btf, hook: Hook, name: &str) -> Result<(), String> {
+/// Loads a program; the types are needed for one on a change of state alone.
+fn load_one(ebpf: &mut Ebpf, hook: Hook, name: &str, types: Option<&Btf>) -> Result<(), String> {
     let program = ebpf.program_mut(name).ok_or(ABSENT)?;
     let loaded = match type_of(hook) {
-        Type::State => <&mut BtfTracePoint>::try_from(program).and_then(|program| program.load(name, types)),
+        Type::State => {
+            let types = types.ok_or(ABSENT)?;
+            <&mut BtfTracePoint>::try_from(program).and_then(|program| program.load(name, types))
+        }
         Type::Address => <&mut CgroupSockAddr>::try_from(program).and_then(CgroupSockAddr::load),
         Type::Socket => <&mut CgroupSock>::try_from(program).and_then(CgroupSock::load),
     };
     loaded.map_err(|error| error.to_string())
+}
+
+/// The hooks on cgroups that ask a filter, each with its array, in which the program is that the filter goes on to. One
+/// whose program cannot be had here has no filter, and its events all pass.
+pub(super) fn filters(ebpf: &mut Ebpf) -> Result<Vec<(Hook, bpf::Hook, OwnedFd)>, LoadError> {
+    let mut found = Vec::new();
+    for (hook, about) in cgroup_hooks() {
+        let Some((_, name, _)) = PROGRAMS.into_iter().find(|(of, ..)| *of == hook) else {
+            continue;
+        };
+        if let Err(reason) = load_one(ebpf, hook, &format!("{name}_next"), None) {
+            tracing::warn!(hook = hook.name(), reason, "no filter is asked at a hook");
+            continue;
+        }
+        let next = ebpf
+            .program(&format!("{name}_next"))
+            .and_then(|program| program.fd().ok())
+            .ok_or(LoadError::Absent(about.map))?
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(MapError::IoError)?;
+        let array = match ebpf.map(about.map) {
+            Some(Map::ProgramArray(data)) => data.fd().as_fd().try_clone_to_owned(),
+            _ => return Err(LoadError::Absent(about.map)),
+        };
+        let array = array.map_err(MapError::IoError)?;
+        bpf::set_slot(array.as_fd(), HOOK_NEXT, next.as_fd()).map_err(MapError::IoError)?;
+        let program = bpf::Hook::on_cgroups(about.program_type, about.attach_type);
+        found.push((hook, program, array));
+    }
+    Ok(found)
 }
 
 const ABSENT: &str = "it is not in the embedded object";

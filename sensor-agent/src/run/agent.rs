@@ -30,6 +30,7 @@ use crate::{
         attach::{BY_SOCKETS, Probes, Readers},
         counters::Counters,
         fields::MissingField,
+        filter::Installed,
         load::LoadOptions,
         memory,
         ring::Control,
@@ -87,16 +88,7 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
         .kernel
         .filter
         .then(|| prepared.rules.set.demands());
-    for filter in probes.set_filters(demands, &types)? {
-        tracing::info!(
-            kind = filter.kind.name(),
-            stage = filter.stage.name(),
-            parts = filter.parts,
-            instructions = filter.instructions,
-            load_us = u64::try_from(filter.load_time.as_micros()).unwrap_or(u64::MAX),
-            "rules run in the kernel"
-        );
-    }
+    tell_filters(&probes.set_filters(demands, &types)?);
     attach_activity(&mut probes, &prepared, &types)?;
     let enforcer = if prepared.rules.deny.is_empty() {
         None
@@ -177,6 +169,32 @@ fn draw_secret(config: &Config) -> Option<Secret> {
             |error| tracing::warn!(%error, "there is no self-test: no folder for its canaries can be made"),
         )
         .ok()
+}
+
+/// Says what of the rules runs in the kernel.
+fn tell_filters(installed: &[Installed]) {
+    let total = |of: fn(&Installed) -> usize| installed.iter().map(of).sum::<usize>();
+    for filter in installed {
+        tracing::debug!(
+            kind = filter.kind.name(),
+            place = filter.place.name(),
+            parts = filter.parts,
+            instructions = filter.instructions,
+            constants_max = filter.constants_max,
+            load_us = u64::try_from(filter.load_time.as_micros()).unwrap_or(u64::MAX),
+            "a filter runs in the kernel"
+        );
+    }
+    if !installed.is_empty() {
+        let load_time: Duration = installed.iter().map(|filter| filter.load_time).sum();
+        tracing::info!(
+            filters = installed.len(),
+            programs = total(|filter| filter.parts),
+            instructions = total(|filter| filter.instructions),
+            load_ms = u64::try_from(load_time.as_millis()).unwrap_or(u64::MAX),
+            "rules run in the kernel"
+        );
+    }
 }
 
 /// Attaches what the profile and the loaded rules ask for.

@@ -21,7 +21,7 @@ pub(crate) const AT: Table = &[
 pub(crate) const UNLINK: Table = &[("AT_REMOVEDIR", 0x200)];
 
 /// `include/linux/socket.h`; one name each, as Falco spells it.
-pub(super) const FAMILY: Table = &[
+pub(crate) const FAMILY: Table = &[
     ("AF_UNSPEC", 0),
     ("AF_LOCAL", 1),
     ("AF_INET", 2),

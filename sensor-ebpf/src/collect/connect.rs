@@ -134,16 +134,10 @@ pub(crate) fn complete_socket(task: Kernel, sock: Kernel, result: i64, fd: i32, 
     true
 }
 
-/// Sends a connect record.
+/// Makes a connect record; `None` when there is no room for it.
 #[inline(always)]
-pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i64) {
-    let Some(mut scratch) = emit::begin::<SocketCall>(task, Kind::Connect) else {
-        return;
-    };
-    emit::describe_current(&mut scratch, task);
-    if arguments.compat {
-        scratch.flag(flags::COMPAT);
-    }
+pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i64) -> Option<Scratch> {
+    let mut scratch = emit::begin_call::<SocketCall>(task, Kind::Connect, arguments.found())?;
     let denied = denied(result);
     scratch.flag(flags_of(denied));
     let request = request(arguments);
@@ -165,7 +159,7 @@ pub(crate) fn collect(task: Kernel, call: Call, arguments: &Arguments, result: i
         loopback(scratch.fixed::<SocketCall>());
         enforce::reported(verdict.rule);
     }
-    emit::send(scratch, task, Kind::Connect);
+    Some(scratch)
 }
 
 /// An address of zeros, which the kernel takes for the loopback address, as rules know it.

@@ -3,7 +3,7 @@
 use sensor_common::{
     kernel_fields::KernelField as F,
     kind::Kind,
-    record::{IdentityCall, Span, flags},
+    record::{IdentityCall, Span},
     syscall::Call,
 };
 
@@ -12,21 +12,23 @@ use crate::{
     emit,
     kernel::{Kernel, task},
     probe::arguments::Arguments,
+    scratch::Scratch,
 };
 
 /// `PR_SET_NAME` (`include/uapi/linux/prctl.h`)
 const PR_SET_NAME: u64 = 15;
 
-/// Sends a record of this kind. The call is over, so the task's credentials and namespaces are the new ones.
+/// Makes a record of this kind; `None` when there is no room for it. The call is over, so the task's credentials and
+/// namespaces are the new ones.
 #[inline(always)]
-pub(crate) fn collect(task: Kernel, kind: Kind, call: Call, arguments: &Arguments, result: i64) {
-    let Some(mut scratch) = emit::begin::<IdentityCall>(task, kind) else {
-        return;
-    };
-    emit::describe_current(&mut scratch, task);
-    if arguments.compat {
-        scratch.flag(flags::COMPAT);
-    }
+pub(crate) fn collect(
+    task: Kernel,
+    kind: Kind,
+    call: Call,
+    arguments: &Arguments,
+    result: i64,
+) -> Option<Scratch> {
+    let mut scratch = emit::begin_call::<IdentityCall>(task, kind, arguments.found())?;
     let args = arguments.all();
     let fixed = scratch.fixed::<IdentityCall>();
     fixed.result = result;
@@ -44,5 +46,5 @@ pub(crate) fn collect(task: Kernel, kind: Kind, call: Call, arguments: &Argument
         let span = text::append_user(&mut scratch, args[1]);
         scratch.fixed::<IdentityCall>().text = span;
     }
-    emit::send(scratch, task, kind);
+    Some(scratch)
 }

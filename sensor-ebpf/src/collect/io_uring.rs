@@ -310,5 +310,8 @@ pub(crate) fn socket_ends(task: Kernel, request: &Request, result: i64) {
         }
         _ => done.file = req.follow(F::req_file),
     }
-    socket_call::finish(task, &done, Hook::IoUringComplete);
+    if let Some(mut scratch) = socket_call::collect(task, &done, Hook::IoUringComplete) {
+        emit::describe_current(&mut scratch, task);
+        emit::send(scratch, task, done.kind);
+    }
 }

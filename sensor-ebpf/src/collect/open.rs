@@ -85,11 +85,7 @@ fn request(call: Call, arguments: &Arguments) -> Request {
 /// Reads the numbers into a record; `None` when there is no room for it.
 #[inline(always)]
 pub(crate) fn numbers(task: Kernel, call: Call, arguments: &Arguments, result: i64) -> Option<Scratch> {
-    let mut scratch = emit::begin::<Open>(task, Kind::Open)?;
-    emit::describe_current(&mut scratch, task);
-    if arguments.compat {
-        scratch.flag(flags::COMPAT);
-    }
+    let mut scratch = emit::begin_call::<Open>(task, Kind::Open, arguments.found())?;
     let request = request(call, arguments);
     let fixed = scratch.fixed::<Open>();
     clear(&mut fixed.file);
@@ -106,7 +102,7 @@ pub(crate) fn numbers(task: Kernel, call: Call, arguments: &Arguments, result: i
         match file::by_descriptor(task, result as u64) {
             Some(file) => {
                 scratch.hand_over(file.0);
-                identity(&mut scratch, file);
+                class(&mut scratch, file);
             }
             None => scratch.flag(flags::FILE_RACED),
         }
@@ -114,15 +110,35 @@ pub(crate) fn numbers(task: Kernel, call: Call, arguments: &Arguments, result: i
     Some(scratch)
 }
 
-/// What the open file says of itself.
+/// What filters ask of the open file.
 #[inline(always)]
-pub(crate) fn identity(scratch: &mut Scratch, file: Kernel) {
-    let found = file::identify(file, &mut scratch.fixed::<Open>().file);
-    scratch.flag(found);
-    scratch.fixed::<Open>().file_flags = file.read_or_default(F::file_f_flags);
+fn class(scratch: &mut Scratch, file: Kernel) {
+    let fixed = scratch.fixed::<Open>();
+    if let Some(inode) = file.follow(F::file_f_inode) {
+        fixed.file.inode = inode.read_or_default(F::inode_i_ino);
+        fixed.file.mode = u32::from(inode.read_or_default::<u16>(F::inode_i_mode));
+    }
+    fixed.file_flags = file.read_or_default(F::file_f_flags);
     if file::was_created(file) {
         scratch.flag(flags::CREATED);
     }
+}
+
+/// All that the open file of a call says of itself, once it is sure that somebody wants it.
+#[inline(always)]
+pub(crate) fn whole(scratch: &mut Scratch) {
+    if let Some(file) = Kernel::non_null(scratch.handed_over()) {
+        let found = file::identify(file, &mut scratch.fixed::<Open>().file);
+        scratch.flag(found);
+    }
+}
+
+/// What the open file says of itself.
+#[inline(always)]
+pub(crate) fn identity(scratch: &mut Scratch, file: Kernel) {
+    class(scratch, file);
+    let found = file::identify(file, &mut scratch.fixed::<Open>().file);
+    scratch.flag(found);
 }
 
 /// Reads the names.

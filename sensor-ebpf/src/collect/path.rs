@@ -22,23 +22,16 @@ use crate::{
 /// `AT_FDCWD` (`include/uapi/linux/fcntl.h`)
 pub(crate) const AT_FDCWD: i32 = -100;
 
-/// Sends a record of this kind.
+/// Reads the numbers into a record of this kind; `None` when there is no room for it.
 #[inline(always)]
-pub(crate) fn collect(
+pub(crate) fn numbers(
     task: Kernel,
     kind: Kind,
     call: Call,
-    places: &Places,
     arguments: &Arguments,
     result: i64,
-) {
-    let Some(mut scratch) = emit::begin::<PathCall>(task, kind) else {
-        return;
-    };
-    emit::describe_current(&mut scratch, task);
-    if arguments.compat {
-        scratch.flag(flags::COMPAT);
-    }
+) -> Option<Scratch> {
+    let mut scratch = emit::begin_call::<PathCall>(task, kind, arguments.found())?;
     let args = arguments.all();
     let fixed = scratch.fixed::<PathCall>();
     clear(fixed);
@@ -47,36 +40,42 @@ pub(crate) fn collect(
     fixed.call = call as u32;
     fixed.dirfd = AT_FDCWD;
     fixed.dirfd2 = AT_FDCWD;
+    Some(scratch)
+}
+
+/// Reads the file and the names of a record whose numbers are there.
+#[inline(always)]
+pub(crate) fn names(scratch: &mut Scratch, task: Kernel, places: &Places) {
     if places.text != NOWHERE {
-        let address = argument(&mut scratch, places.text);
-        let span = text::append_user(&mut scratch, address);
+        let address = argument(scratch, places.text);
+        let span = text::append_user(scratch, address);
         scratch.fixed::<PathCall>().text = span;
     }
     if places.fd != NOWHERE {
-        let fd = argument(&mut scratch, places.fd);
-        open_file(&mut scratch, task, fd as u32 as u64);
-    } else if matches!(kind, Kind::Memfd) && result >= 0 {
-        open_file(&mut scratch, task, result as u64);
+        let fd = argument(scratch, places.fd);
+        open_file(scratch, task, fd as u32 as u64);
+    } else if places.kind == Kind::Memfd as u8 && scratch.fixed::<PathCall>().result >= 0 {
+        let fd = scratch.fixed::<PathCall>().result;
+        open_file(scratch, task, fd as u64);
     }
     if places.path != NOWHERE {
-        let address = argument(&mut scratch, places.path);
-        let dirfd = folder(&mut scratch, places.dir);
+        let address = argument(scratch, places.path);
+        let dirfd = folder(scratch, places.dir);
         scratch.fixed::<PathCall>().dirfd = dirfd;
-        let given = text::append_user(&mut scratch, address);
+        let given = text::append_user(scratch, address);
         scratch.fixed::<PathCall>().given = given;
-        let span = resolved(&mut scratch, task, dirfd, given, flags::PATH_PARTLY_GIVEN);
+        let span = resolved(scratch, task, dirfd, given, flags::PATH_PARTLY_GIVEN);
         scratch.fixed::<PathCall>().path = span;
     }
     if places.path2 != NOWHERE {
-        let address = argument(&mut scratch, places.path2);
-        let dirfd = folder(&mut scratch, places.dir2);
+        let address = argument(scratch, places.path2);
+        let dirfd = folder(scratch, places.dir2);
         scratch.fixed::<PathCall>().dirfd2 = dirfd;
-        let given = text::append_user(&mut scratch, address);
+        let given = text::append_user(scratch, address);
         scratch.fixed::<PathCall>().given2 = given;
-        let span = resolved(&mut scratch, task, dirfd, given, flags::PATH2_PARTLY_GIVEN);
+        let span = resolved(scratch, task, dirfd, given, flags::PATH2_PARTLY_GIVEN);
         scratch.fixed::<PathCall>().path2 = span;
     }
-    emit::send(scratch, task, kind);
 }
 
 /// The argument of this index.

@@ -2,7 +2,7 @@
 
 use sensor_common::{
     kind::Kind,
-    record::{PlainCall, Span, flags},
+    record::{PlainCall, Span},
     syscall::{Call, NOWHERE, Places},
 };
 
@@ -11,9 +11,10 @@ use crate::{
     emit,
     kernel::Kernel,
     probe::{arguments::Arguments, syscall::clone_flags},
+    scratch::Scratch,
 };
 
-/// Sends a record of this kind.
+/// Makes a record of this kind; `None` when there is no room for it.
 #[inline(always)]
 pub(crate) fn collect(
     task: Kernel,
@@ -22,14 +23,8 @@ pub(crate) fn collect(
     places: &Places,
     arguments: &Arguments,
     result: i64,
-) {
-    let Some(mut scratch) = emit::begin::<PlainCall>(task, kind) else {
-        return;
-    };
-    emit::describe_current(&mut scratch, task);
-    if arguments.compat {
-        scratch.flag(flags::COMPAT);
-    }
+) -> Option<Scratch> {
+    let mut scratch = emit::begin_call::<PlainCall>(task, kind, arguments.found())?;
     let args = arguments.all();
     let fixed = scratch.fixed::<PlainCall>();
     fixed.result = result;
@@ -51,5 +46,5 @@ pub(crate) fn collect(
         let span = text::append_user(&mut scratch, address);
         scratch.fixed::<PlainCall>().text = span;
     }
-    emit::send(scratch, task, kind);
+    Some(scratch)
 }

@@ -14,7 +14,7 @@ use sensor_common::{
 use crate::{
     direct::{self, Record},
     kernel::{Kernel, stack, task},
-    maps::DESTINATIONS,
+    maps::{BEGUN, DESTINATIONS},
 };
 
 /// `include/linux/socket.h`
@@ -85,13 +85,10 @@ fn does_not_wait(sock: Kernel) -> bool {
     file.is_some_and(|file| file.read_or_default::<u32>(F::file_f_flags) & O_NONBLOCK != 0)
 }
 
-/// Sends a connect that is about to be tried: `sk` is its socket.
+/// Sends a connect that is about to be tried, and is wanted: `sk` is its socket.
 #[inline(always)]
 pub(crate) fn connect(hook: Hook, peer: &Peer, cookie: u64, sk: *const u64) {
     let task = task::current();
-    if !direct::wanted(task, Kind::Connect) {
-        return;
-    }
     direct::send::<SocketCall>(task, Kind::Connect, hook, |record| {
         let sock = direct::number_of(&mut record.header.key, sk);
         describe(record, task, sock);
@@ -119,47 +116,51 @@ pub(crate) fn connect(hook: Hook, peer: &Peer, cookie: u64, sk: *const u64) {
     });
 }
 
-/// Sends that a socket has got an address: `sk` is the socket, and its address keys the record.
+/// Sends that a socket has got an address, which is wanted: `sk` is the socket, and its address keys the record.
 #[inline(always)]
 pub(crate) fn bound(hook: Hook, sk: *const u64) {
-    let task = task::current();
     let exit_follows = direct::sources() & sources::EXIT_OF_BIND != 0;
     let mut at = 0;
     let sock = direct::number_of(&mut at, sk);
-    if is_inner(sock) {
-        return;
-    }
-    own_call(task, sock, hook, (Kind::Bind, Call::Bind), exit_follows);
+    own_call(task::current(), sock, hook, (Kind::Bind, Call::Bind), exit_follows);
 }
 
 /// Sends that a socket takes connections from now on.
 #[inline(always)]
 pub(crate) fn listening(sock: Kernel) {
     let sources = direct::sources();
-    if sources & sources::STATE_LISTEN == 0 || is_inner(sock) {
+    let task = task::current();
+    if sources & sources::STATE_LISTEN == 0 || is_kernels(sock) || !direct::wanted(task, Kind::Listen) {
         return;
     }
     let exit_follows = sources & sources::EXIT_OF_LISTEN != 0;
     let told_as = (Kind::Listen, Call::Listen);
-    own_call(task::current(), sock, Hook::SocketState, told_as, exit_follows);
+    own_call(task, sock, Hook::SocketState, told_as, exit_follows);
 }
 
 /// Whether a socket is the kernel's own: nobody has a descriptor of it, or the descriptor stands for the MPTCP socket that
 /// it is a part of.
 #[inline(always)]
-fn is_inner(sock: Kernel) -> bool {
+fn is_kernels(sock: Kernel) -> bool {
     let Some(socket) = sock.follow(F::sock_socket) else {
         return true;
     };
     socket.follow(F::socket_file).is_none() || socket.follow(F::socket_sk) != Some(sock)
 }
 
+/// As [`is_kernels`], of a socket that the verifier guards.
+#[inline(always)]
+pub(crate) fn is_inner(sk: *const u64) -> bool {
+    let mut at = 0;
+    is_kernels(direct::number_of(&mut at, sk))
+}
+
 /// Sends what a socket tells of a call that has succeeded as far as it is concerned.
 #[inline(always)]
 fn own_call(task: Kernel, sock: Kernel, hook: Hook, told_as: (Kind, Call), exit_follows: bool) {
     let (kind, call) = told_as;
-    if !direct::wanted(task, kind) {
-        return;
+    if exit_follows {
+        let _ = BEGUN.insert(sock.0, 0, BPF_ANY.into());
     }
     direct::send::<SocketCall>(task, kind, hook, |record| {
         describe(record, task, sock);
@@ -240,14 +241,11 @@ fn is_known(task: Kernel, peer: &Peer) -> bool {
     false
 }
 
-/// Sends a datagram that is about to be sent, if the process has not sent to its destination not long ago; further ones
-/// are counted as left out.
+/// Sends a datagram that is about to be sent and is wanted, if the process has not sent to its destination not long ago;
+/// further ones are counted as left out.
 #[inline(always)]
 pub(crate) fn send(hook: Hook, peer: &Peer, sk: *const u64) {
     let task = task::current();
-    if !direct::wanted(task, Kind::Send) {
-        return;
-    }
     if is_known(task, peer) {
         direct::filtered(Kind::Send);
         return;

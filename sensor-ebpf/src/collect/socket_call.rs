@@ -16,6 +16,7 @@ use super::{
 use crate::{
     direct, emit,
     kernel::{Kernel, file},
+    maps::BEGUN,
     probe::{arguments::Arguments, syscall},
     scratch::{Scratch, clear},
 };
@@ -83,29 +84,26 @@ impl Done {
             fd,
             file: file::by_descriptor(task, fd as u32 as u64),
             caller: connect::request(arguments),
-            found: if arguments.compat { flags::COMPAT } else { 0 },
+            found: arguments.found(),
         }
     }
 }
 
-/// Sends what was done to a socket; where the socket has told of it, its end alone.
+/// Makes a record of what was done to a socket; where the socket has told of it, its end alone is sent. `None` where
+/// nothing is left to be told.
 #[inline(always)]
-pub(crate) fn finish(task: Kernel, done: &Done, hook: Hook) {
+pub(crate) fn collect(task: Kernel, done: &Done, hook: Hook) -> Option<Scratch> {
     let socket = done.file.and_then(connect::socket_of);
     let sock = socket.and_then(|socket| socket.follow(F::socket_sk));
     if let Some(sock) = sock
         && is_completed(task, done, sock)
     {
-        return;
+        return None;
     }
     if !syscall::wanted(done.kind, done.result) {
-        return;
+        return None;
     }
-    let Some(mut scratch) = emit::begin::<SocketCall>(task, done.kind) else {
-        return;
-    };
-    emit::describe_current(&mut scratch, task);
-    scratch.flag(done.found);
+    let mut scratch = emit::begin_call::<SocketCall>(task, done.kind, done.found)?;
     scratch.header().hook = hook as u32;
     let fixed = scratch.fixed::<SocketCall>();
     clear(fixed);
@@ -127,7 +125,7 @@ pub(crate) fn finish(task: Kernel, done: &Done, hook: Hook) {
     if matches!(done.kind, Kind::Accept) {
         queue(&mut scratch, task, done.args[0] as i32);
     }
-    emit::send(scratch, task, done.kind);
+    Some(scratch)
 }
 
 /// Tells how something ended that its socket has told of; `false` when all of it is still to be told.
@@ -138,6 +136,10 @@ fn is_completed(task: Kernel, done: &Done, sock: Kernel) -> bool {
     }
     if done.result != 0 || !is_told_elsewhere(done.kind, sock) {
         return false;
+    }
+    // One that a filter left out has no event to join.
+    if BEGUN.remove(sock.0).is_err() {
+        return true;
     }
     let end = outcome::End {
         key: sock.0,

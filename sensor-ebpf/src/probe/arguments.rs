@@ -3,7 +3,7 @@
 use core::{ffi::c_void, ptr};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use sensor_common::syscall::ARGUMENTS_MAX;
+use sensor_common::{record::flags, syscall::ARGUMENTS_MAX};
 
 /// Offsets into `struct pt_regs` on x86-64: part of the kernel's ABI with user space
 /// (`arch/x86/include/uapi/asm/ptrace.h`), the same in every kernel.
@@ -57,6 +57,12 @@ impl Arguments {
             in_words: false,
             compat,
         }
+    }
+
+    /// What they say of the record.
+    #[inline(always)]
+    pub(crate) fn found(&self) -> u32 {
+        if self.compat { flags::COMPAT } else { 0 }
     }
 
     /// Those of the call that `socketcall` stands for: words in the caller's memory. Those that cannot be read are 0.

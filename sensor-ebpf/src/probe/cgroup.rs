@@ -4,6 +4,8 @@
 //!
 //! They see the cgroup that the *socket* was made in; that is why they sit at the root, and why records
 //! tell of the current task. Each allows what it sees (returns 1).
+//!
+//! Each asks its filter before it makes a record: a filter that passes an event goes on to a program of its own.
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -11,9 +13,16 @@ use aya_ebpf::{
     macros::{cgroup_sock, cgroup_sock_addr},
     programs::{SockAddrContext, SockContext},
 };
-use sensor_common::hook::Hook;
+use sensor_common::{hook::Hook, kind::Kind};
 
-use crate::collect::socket::{self, Peer};
+use crate::{
+    collect::socket::{self, Peer},
+    direct, filter,
+    kernel::task,
+    maps::{
+        FILTER_BIND4, FILTER_BIND6, FILTER_CONNECT4, FILTER_CONNECT6, FILTER_SENDMSG4, FILTER_SENDMSG6,
+    },
+};
 
 /// The hook lets the operation happen.
 const ALLOW: i32 = 1;
@@ -67,13 +76,35 @@ fn own(ctx: &SockAddrContext) -> (u64, *const u64) {
     (cookie, socket_of(ctx))
 }
 
+/// Tells of a connect, now that no filter has left it out.
+#[inline(always)]
+fn tell_connect(ctx: &SockAddrContext, hook: Hook, peer: &Peer) {
+    let (cookie, sk) = own(ctx);
+    socket::connect(hook, peer, cookie, sk);
+}
+
+/// Whether an event of this kind is wanted of the current task; counts it as seen.
+#[inline(always)]
+fn wanted(kind: Kind) -> bool {
+    direct::wanted(task::current(), kind)
+}
+
 /// Reports a connect of an IPv4 address, before it is tried.
 ///
 /// Hook: `cgroup/connect4`, from 4.17 on. TCP, UDP and MPTCP, not UDP-Lite and raw sockets.
 #[cgroup_sock_addr(connect4)]
 pub(crate) fn connect4(ctx: SockAddrContext) -> i32 {
-    let (cookie, sk) = own(&ctx);
-    socket::connect(Hook::Connect4, &peer_4(&ctx), cookie, sk);
+    if wanted(Kind::Connect) {
+        filter::ask_hook(&ctx, &FILTER_CONNECT4);
+        tell_connect(&ctx, Hook::Connect4, &peer_4(&ctx));
+    }
+    ALLOW
+}
+
+/// What the filter of [`connect4`] goes on to.
+#[cgroup_sock_addr(connect4)]
+pub(crate) fn connect4_next(ctx: SockAddrContext) -> i32 {
+    tell_connect(&ctx, Hook::Connect4, &peer_4(&ctx));
     ALLOW
 }
 
@@ -82,8 +113,17 @@ pub(crate) fn connect4(ctx: SockAddrContext) -> i32 {
 /// Hook: `cgroup/connect6`, from 4.17 on.
 #[cgroup_sock_addr(connect6)]
 pub(crate) fn connect6(ctx: SockAddrContext) -> i32 {
-    let (cookie, sk) = own(&ctx);
-    socket::connect(Hook::Connect6, &peer_6(&ctx), cookie, sk);
+    if wanted(Kind::Connect) {
+        filter::ask_hook(&ctx, &FILTER_CONNECT6);
+        tell_connect(&ctx, Hook::Connect6, &peer_6(&ctx));
+    }
+    ALLOW
+}
+
+/// What the filter of [`connect6`] goes on to.
+#[cgroup_sock_addr(connect6)]
+pub(crate) fn connect6_next(ctx: SockAddrContext) -> i32 {
+    tell_connect(&ctx, Hook::Connect6, &peer_6(&ctx));
     ALLOW
 }
 
@@ -93,6 +133,16 @@ pub(crate) fn connect6(ctx: SockAddrContext) -> i32 {
 /// Hook: `cgroup/sendmsg4`, from 4.18 on. UDP and UDP-Lite; not of sockets that are connected.
 #[cgroup_sock_addr(sendmsg4)]
 pub(crate) fn sendmsg4(ctx: SockAddrContext) -> i32 {
+    if wanted(Kind::Send) {
+        filter::ask_hook(&ctx, &FILTER_SENDMSG4);
+        socket::send(Hook::SendMessage4, &peer_4(&ctx), socket_of(&ctx));
+    }
+    ALLOW
+}
+
+/// What the filter of [`sendmsg4`] goes on to.
+#[cgroup_sock_addr(sendmsg4)]
+pub(crate) fn sendmsg4_next(ctx: SockAddrContext) -> i32 {
     socket::send(Hook::SendMessage4, &peer_4(&ctx), socket_of(&ctx));
     ALLOW
 }
@@ -102,8 +152,24 @@ pub(crate) fn sendmsg4(ctx: SockAddrContext) -> i32 {
 /// Hook: `cgroup/sendmsg6`, from 4.18 on.
 #[cgroup_sock_addr(sendmsg6)]
 pub(crate) fn sendmsg6(ctx: SockAddrContext) -> i32 {
+    if wanted(Kind::Send) {
+        filter::ask_hook(&ctx, &FILTER_SENDMSG6);
+        socket::send(Hook::SendMessage6, &peer_6(&ctx), socket_of(&ctx));
+    }
+    ALLOW
+}
+
+/// What the filter of [`sendmsg6`] goes on to.
+#[cgroup_sock_addr(sendmsg6)]
+pub(crate) fn sendmsg6_next(ctx: SockAddrContext) -> i32 {
     socket::send(Hook::SendMessage6, &peer_6(&ctx), socket_of(&ctx));
     ALLOW
+}
+
+/// The socket that got an address.
+#[inline(always)]
+fn bound_socket(ctx: &SockContext) -> *const u64 {
+    ctx.sock.cast_const().cast()
 }
 
 /// Reports that a socket has an IPv4 address and a port, which the kernel may have chosen.
@@ -112,7 +178,17 @@ pub(crate) fn sendmsg6(ctx: SockAddrContext) -> i32 {
 /// `kernel/bpf/cgroup.c`). TCP, UDP and UDP-Lite; not raw sockets, and not a port that is left open until `connect`.
 #[cgroup_sock(post_bind4)]
 pub(crate) fn post_bind4(ctx: SockContext) -> i32 {
-    socket::bound(Hook::PostBind4, ctx.sock.cast_const().cast());
+    if !socket::is_inner(bound_socket(&ctx)) && wanted(Kind::Bind) {
+        filter::ask_hook(&ctx, &FILTER_BIND4);
+        socket::bound(Hook::PostBind4, bound_socket(&ctx));
+    }
+    ALLOW
+}
+
+/// What the filter of [`post_bind4`] goes on to.
+#[cgroup_sock(post_bind4)]
+pub(crate) fn post_bind4_next(ctx: SockContext) -> i32 {
+    socket::bound(Hook::PostBind4, bound_socket(&ctx));
     ALLOW
 }
 
@@ -121,6 +197,16 @@ pub(crate) fn post_bind4(ctx: SockContext) -> i32 {
 /// Hook: `cgroup/post_bind6`, from 4.17 on.
 #[cgroup_sock(post_bind6)]
 pub(crate) fn post_bind6(ctx: SockContext) -> i32 {
-    socket::bound(Hook::PostBind6, ctx.sock.cast_const().cast());
+    if !socket::is_inner(bound_socket(&ctx)) && wanted(Kind::Bind) {
+        filter::ask_hook(&ctx, &FILTER_BIND6);
+        socket::bound(Hook::PostBind6, bound_socket(&ctx));
+    }
+    ALLOW
+}
+
+/// What the filter of [`post_bind6`] goes on to.
+#[cgroup_sock(post_bind6)]
+pub(crate) fn post_bind6_next(ctx: SockContext) -> i32 {
+    socket::bound(Hook::PostBind6, bound_socket(&ctx));
     ALLOW
 }

@@ -9,7 +9,7 @@ use sensor_common::{
     filter::Stage,
     hook::Hook,
     kind::Kind,
-    record::{Open, flags},
+    record::{Open, PathCall, flags},
     syscall::{Call, Handler, Places, Route},
 };
 
@@ -137,8 +137,7 @@ pub(crate) fn exit_open(ctx: BtfTracePointContext) -> i32 {
         && wanted(Kind::Open, called.result)
         && let Some(scratch) = collect::open::numbers(task, called.call, &called.arguments, called.result)
     {
-        filter::ask(&ctx, Stage::Early, Kind::Open);
-        filter::go_on(&ctx, scratch, Stage::Early, Kind::Open);
+        filter::ask_and_go_on(&ctx, scratch, Stage::Early);
     }
     0
 }
@@ -156,19 +155,25 @@ pub(crate) fn exit_open_names(ctx: BtfTracePointContext) -> i32 {
     let arguments = Arguments::new(ctx.arg::<*const u64>(0), compat);
     collect::open::names(&mut scratch, call, &arguments);
     collect::open::answer(&mut scratch);
-    filter::ask(&ctx, Stage::Late, Kind::Open);
-    emit::send(scratch, task::current(), Kind::Open);
+    filter::ask_and_go_on(&ctx, scratch, Stage::Late);
     0
 }
 
-/// Sends a whole open that the late filter did not leave out.
+/// Sends a whole record that the late filter did not leave out, with who made the call.
 ///
 /// Hook: `tp_btf/sys_exit`, by tail call.
 #[btf_tracepoint(function = "sys_exit")]
-pub(crate) fn exit_open_send(_ctx: BtfTracePointContext) -> i32 {
-    if let Some(scratch) = Scratch::current() {
-        emit::send(scratch, task::current(), Kind::Open);
+pub(crate) fn exit_send(_ctx: BtfTracePointContext) -> i32 {
+    let Some(mut scratch) = Scratch::current() else {
+        return 0;
+    };
+    let task = task::current();
+    emit::describe_current(&mut scratch, task);
+    let kind = scratch.kind();
+    if matches!(kind, Kind::Open) {
+        collect::open::whole(&mut scratch);
     }
+    emit::send(scratch, task, kind);
     0
 }
 
@@ -184,8 +189,11 @@ pub(crate) fn exit_connect(ctx: BtfTracePointContext) -> i32 {
     if collect::connect::complete(task::current(), &called.arguments, called.result) {
         return 0;
     }
-    if wanted(Kind::Connect, called.result) {
-        collect::connect::collect(task::current(), called.call, &called.arguments, called.result);
+    if wanted(Kind::Connect, called.result)
+        && let Some(scratch) =
+            collect::connect::collect(task::current(), called.call, &called.arguments, called.result)
+    {
+        filter::ask_and_go_on(&ctx, scratch, Stage::Late);
     }
     0
 }
@@ -207,7 +215,9 @@ pub(crate) fn exit_socket(ctx: BtfTracePointContext) -> i32 {
             &called.arguments,
             called.result,
         );
-        collect::socket_call::finish(task::current(), &done, Hook::Usual);
+        if let Some(scratch) = collect::socket_call::collect(task::current(), &done, Hook::Usual) {
+            filter::ask_and_go_on(&ctx, scratch, Stage::Late);
+        }
     }
     0
 }
@@ -242,16 +252,35 @@ pub(crate) fn exit_path(ctx: BtfTracePointContext) -> i32 {
     if matches!(called.kind, Kind::ExecFailed) && called.result >= 0 {
         return 0;
     }
-    if wanted(called.kind, called.result) {
-        collect::path::collect(
+    if wanted(called.kind, called.result)
+        && let Some(scratch) = collect::path::numbers(
             task::current(),
             called.kind,
             called.call,
-            called.places,
             &called.arguments,
             called.result,
-        );
+        )
+    {
+        filter::ask_and_go_on(&ctx, scratch, Stage::Early);
     }
+    0
+}
+
+/// Reads the names of a call whose numbers are there.
+///
+/// Hook: `tp_btf/sys_exit`, by tail call.
+#[btf_tracepoint(function = "sys_exit")]
+pub(crate) fn exit_path_names(ctx: BtfTracePointContext) -> i32 {
+    let Some(mut scratch) = Scratch::current() else {
+        return 0;
+    };
+    let Some(places) = CALLS.get(scratch.fixed::<PathCall>().call) else {
+        let kind = scratch.kind();
+        emit::give_up(scratch, kind);
+        return 0;
+    };
+    collect::path::names(&mut scratch, task::current(), places);
+    filter::ask_and_go_on(&ctx, scratch, Stage::Late);
     0
 }
 
@@ -263,14 +292,15 @@ pub(crate) fn exit_identity(ctx: BtfTracePointContext) -> i32 {
     if let Some(called) = called(&ctx)
         && !is_noise(&called)
         && wanted(called.kind, called.result)
-    {
-        collect::identity::collect(
+        && let Some(scratch) = collect::identity::collect(
             task::current(),
             called.kind,
             called.call,
             &called.arguments,
             called.result,
-        );
+        )
+    {
+        filter::ask_and_go_on(&ctx, scratch, Stage::Late);
     }
     0
 }
@@ -356,15 +386,16 @@ pub(crate) fn exit_plain(ctx: BtfTracePointContext) -> i32 {
     if let Some(called) = called(&ctx)
         && !is_noise(&called)
         && wanted(called.kind, called.result)
-    {
-        collect::plain::collect(
+        && let Some(scratch) = collect::plain::collect(
             task::current(),
             called.kind,
             called.call,
             called.places,
             &called.arguments,
             called.result,
-        );
+        )
+    {
+        filter::ask_and_go_on(&ctx, scratch, Stage::Late);
     }
     0
 }

@@ -12,6 +12,7 @@ mod bad_input;
 mod balance;
 mod cost;
 mod enforce;
+mod filter;
 mod needle;
 mod output;
 mod python;

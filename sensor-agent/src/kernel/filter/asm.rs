@@ -51,6 +51,19 @@ pub enum Width {
     B8 = 0x18,
 }
 
+impl Width {
+    /// In bytes.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::B1 => 1,
+            Self::B2 => 2,
+            Self::B4 => 4,
+            Self::B8 => 8,
+        }
+    }
+}
+
 /// Comparison of a jump, 64 bits wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum If {
@@ -165,6 +178,16 @@ impl Assembler {
     /// `*(dst + offset) = src`
     pub fn store(&mut self, width: Width, dst: Register, offset: i16, src: Register) {
         self.emit(0x63 | width as u8, dst, src, offset, 0);
+    }
+
+    /// The lower 16 bits of `dst`, which are in network order, in the machine's.
+    pub fn from_big_endian_16(&mut self, dst: Register) {
+        self.emit(0xdc, dst, R0, 0, 16);
+    }
+
+    /// `*(dst + offset) += src`, whoever else does so at the same time.
+    pub fn add_to(&mut self, dst: Register, offset: i16, src: Register) {
+        self.emit(0xdb, dst, src, offset, 0);
     }
 
     /// Jumps when `dst` compares so with a sign-extended immediate.

@@ -3,6 +3,7 @@
 //! VERIFIER: between two tests nothing is live but the context (R6), the record (R7) and the counter of scratch slots
 //! (R8), so that all ways to a test become one state there, and a program takes the verifier time for its length.
 
+mod hook;
 mod text;
 
 use std::mem::offset_of;
@@ -10,8 +11,9 @@ use std::mem::offset_of;
 use super::{
     asm::{AsmError, Assembler, If, Label, R0, R1, R2, R3, R6, R7, R8, R10, Register, Width},
     formula::{Formula, Number},
+    place::Place,
 };
-use sensor_common::{counters::KindCounters, filter::Stage, kind::Kind};
+use sensor_common::{counters::KindCounters, kind::Kind};
 
 /// `bpf_map_lookup_elem`, `bpf_tail_call` (`include/uapi/linux/bpf.h`)
 const MAP_LOOKUP: i32 = 1;
@@ -27,31 +29,44 @@ pub struct Maps {
     /// One [`KindCounters`] a kind.
     pub counters: i32,
     /// What comes next.
-    pub next: i32,
-    /// The parts of filters that are too large for one program.
-    pub parts: i32,
+    pub next: Slot,
+    /// The parts of filters that are too large for one program, of which the first is here.
+    pub parts: Slot,
 }
 
-/// What a filter returns when it leaves an event out.
+/// A slot of a program array.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// The array's descriptor.
+    pub array: i32,
+    /// Its index.
+    pub index: u32,
+}
+
+/// What a filter returns at the exit of a call when it leaves an event out.
 pub const FILTERED: u32 = 0;
-/// What it returns when an event passes and there is nothing to go on to.
+/// What it returns there when an event passes and there is nothing to go on to.
 pub const PASSED: u32 = 1;
+/// What every program on cgroups returns: the call may happen.
+pub const ALLOWED: u32 = 1;
 
 /// The programs of a filter: an event passes where any of the formulas holds. Each but the last goes on to the slot of
-/// the next among the parts, of which the first is `slot`.
+/// the next among the parts.
 pub fn programs(
     formulas: &[Formula],
     kind: Kind,
-    stage: Stage,
+    place: Place,
     maps: Maps,
-    slot: u32,
 ) -> Result<Vec<Vec<u64>>, AsmError> {
     let last = formulas.len().saturating_sub(1);
-    let numbered = (slot..).zip(formulas).enumerate();
+    let numbered = (maps.parts.index..).zip(formulas).enumerate();
     numbered
         .map(|(index, (slot, formula))| {
-            let next = (index < last).then_some(slot + 1);
-            program(formula, kind, stage, maps, next)
+            let part = Slot {
+                index: slot + 1,
+                ..maps.parts
+            };
+            program(formula, kind, place, maps, (index < last).then_some(part))
         })
         .collect()
 }
@@ -60,61 +75,71 @@ pub fn programs(
 fn program(
     formula: &Formula,
     kind: Kind,
-    stage: Stage,
+    place: Place,
     maps: Maps,
-    part: Option<u32>,
+    part: Option<Slot>,
 ) -> Result<Vec<u64>, AsmError> {
     let mut asm = Assembler::default();
-    let [pass, leave_out, give_up, end] = std::array::from_fn(|_| asm.label());
+    let [pass, leave_out, end] = std::array::from_fn(|_| asm.label());
     asm.mov(R6, R1);
-    asm.set(R1, 0);
-    lookup(&mut asm, maps.depth, R1, end);
-    asm.mov(R8, R0);
-    // The record is in the slot that was taken last.
-    asm.load(Width::B4, R1, R8, 0);
-    asm.jump_if_imm(If::Eq, R1, 0, end);
-    asm.add_imm(R1, -1);
-    lookup(&mut asm, maps.scratch, R1, end);
-    asm.mov(R7, R0);
+    let (filtered, passed, ended) = match place {
+        Place::Exit(_) => {
+            record_in_slot(&mut asm, maps, end);
+            (FILTERED, PASSED, 0)
+        }
+        Place::Cgroup(hook) => {
+            hook::record(&mut asm, hook);
+            (ALLOWED, ALLOWED, ALLOWED)
+        }
+    };
     Emitter { asm: &mut asm, pass }.formula(formula, pass, leave_out);
 
     asm.bind(leave_out);
-    if let Some(slot) = part {
-        asm.mov(R1, R6);
-        asm.set_map(R2, maps.parts);
-        asm.set(R3, slot.cast_signed());
-        asm.call(TAIL_CALL);
+    if let Some(part) = part {
+        tail_call(&mut asm, part);
         // A part that is not there decides nothing: the event passes.
         asm.jump(pass);
     } else {
-        release(&mut asm);
-        count(&mut asm, maps, kind, offset_of!(KindCounters, filtered), end);
-        asm.set(R0, FILTERED.cast_signed());
+        release(&mut asm, place);
+        let filtered_of = offset_of!(KindCounters, filtered);
+        count(&mut asm, maps, (kind, place), filtered_of, end);
+        asm.set(R0, filtered.cast_signed());
         asm.exit();
     }
 
     asm.bind(pass);
-    asm.mov(R1, R6);
-    asm.set_map(R2, maps.next);
-    asm.set(R3, stage.slot(kind).cast_signed());
-    asm.call(TAIL_CALL);
+    tail_call(&mut asm, maps.next);
     // Only an array that somebody emptied leads here: never silently.
-    asm.bind(give_up);
-    release(&mut asm);
-    count(
-        &mut asm,
-        maps,
-        kind,
-        offset_of!(KindCounters, lost_scratch_busy),
-        end,
-    );
-    asm.set(R0, PASSED.cast_signed());
+    release(&mut asm, place);
+    let lost = offset_of!(KindCounters, lost_scratch_busy);
+    count(&mut asm, maps, (kind, place), lost, end);
+    asm.set(R0, passed.cast_signed());
     asm.exit();
 
     asm.bind(end);
-    asm.set(R0, 0);
+    asm.set(R0, ended.cast_signed());
     asm.exit();
     asm.finish()
+}
+
+/// R7 = the record, which is in the slot that was taken last; R8 = how many are taken.
+fn record_in_slot(asm: &mut Assembler, maps: Maps, end: Label) {
+    asm.set(R1, 0);
+    lookup(asm, maps.depth, R1, end);
+    asm.mov(R8, R0);
+    asm.load(Width::B4, R1, R8, 0);
+    asm.jump_if_imm(If::Eq, R1, 0, end);
+    asm.add_imm(R1, -1);
+    lookup(asm, maps.scratch, R1, end);
+    asm.mov(R7, R0);
+}
+
+/// Goes on to a slot; comes back only where it is empty.
+fn tail_call(asm: &mut Assembler, slot: Slot) {
+    asm.mov(R1, R6);
+    asm.set_map(R2, slot.array);
+    asm.set(R3, slot.index.cast_signed());
+    asm.call(TAIL_CALL);
 }
 
 /// R0 = the value of a number as key; goes to `absent` where there is none.
@@ -127,25 +152,43 @@ fn lookup(asm: &mut Assembler, map: i32, key: Register, absent: Label) {
     asm.jump_if_imm(If::Eq, R0, 0, absent);
 }
 
-/// Gives the scratch slot back.
-fn release(asm: &mut Assembler) {
+/// Gives the scratch slot back, where there is one.
+fn release(asm: &mut Assembler, place: Place) {
+    if matches!(place, Place::Cgroup(_)) {
+        return;
+    }
     asm.load(Width::B4, R1, R8, 0);
     asm.add_imm(R1, -1);
     asm.store(Width::B4, R8, 0, R1);
 }
 
-fn count(asm: &mut Assembler, maps: Maps, kind: Kind, counter: usize, absent: Label) {
+fn count(asm: &mut Assembler, maps: Maps, (kind, place): (Kind, Place), counter: usize, absent: Label) {
     asm.set(R1, i32::from(kind as u8));
     lookup(asm, maps.counters, R1, absent);
     let at = small(counter);
+    if matches!(place, Place::Cgroup(_)) {
+        // Such a program can be preempted by one that counts the same.
+        asm.set(R1, 1);
+        asm.add_to(R0, at, R1);
+        return;
+    }
     asm.load(Width::B8, R1, R0, at);
     asm.add_imm(R1, 1);
     asm.store(Width::B8, R0, at, R1);
 }
 
 /// Offsets into the fixed part of a record or into counters, all far below 32 KiB.
-fn small(offset: usize) -> i16 {
-    i16::try_from(offset).unwrap_or(i16::MAX)
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "it is compared before"
+)]
+const fn small(offset: usize) -> i16 {
+    if offset > i16::MAX as usize {
+        i16::MAX
+    } else {
+        offset as i16
+    }
 }
 
 struct Emitter<'a> {

@@ -6,7 +6,11 @@ use sensor_rules::{
     partial::{Demand, Question, TextRelation},
 };
 
-use super::{filtered, formula::Formula, plan};
+use super::{
+    formula::Formula,
+    place::{self, Place},
+    plan,
+};
 use crate::view::EventTypes;
 
 /// How far the kernel decides a rule for a kind of event.
@@ -49,8 +53,8 @@ pub struct Explained {
 /// Every kind of event that a rule can match, as far as filters see it.
 #[must_use]
 pub fn explain(demand: &Demand, types: &EventTypes) -> Vec<Explained> {
-    filtered()
-        .filter_map(|(kind, stages)| {
+    place::kinds()
+        .filter_map(|kind| {
             let whole = plan::of(demand, kind, Stage::Late, types);
             if whole.is_false() {
                 return None;
@@ -58,7 +62,7 @@ pub fn explain(demand: &Demand, types: &EventTypes) -> Vec<Explained> {
             let mut found = Explained {
                 kind,
                 verdict: Verdict::Nothing,
-                is_early: stages.contains(&Stage::Early)
+                is_early: place::of(kind).any(|place| place == Place::Exit(Stage::Early))
                     && is_selective(&plan::of(demand, kind, Stage::Early, types), kind),
                 decided: Vec::new(),
                 undecided: Vec::new(),

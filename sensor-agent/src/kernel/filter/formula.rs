@@ -6,7 +6,10 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use sensor_rules::partial::TextRelation;
 
-use super::asm::Width;
+use super::{
+    asm::Width,
+    place::{Place, is_known},
+};
 
 /// A number in the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -210,6 +213,22 @@ impl Formula {
                     _ => part + compared,
                 }
             }
+        }
+    }
+
+    /// The same, with every test of bytes that are not known at a place taken for undecided.
+    #[must_use]
+    pub fn known_at(&self, place: Place) -> Self {
+        match self {
+            Self::All(parts) => Self::all(parts.iter().map(|part| part.known_at(place))),
+            Self::Any(parts) => Self::any(parts.iter().map(|part| part.known_at(place))),
+            Self::Number(number, _)
+                if !is_known(place, &(number.offset..number.offset + number.width.bytes())) =>
+            {
+                TRUE
+            }
+            Self::Text { .. } if matches!(place, Place::Cgroup(_)) => TRUE,
+            Self::Number(..) | Self::Text { .. } => self.clone(),
         }
     }
 

@@ -20,6 +20,7 @@ use sensor_rules::{
 
 use super::{
     formula::{FALSE, Formula, Number, TRUE},
+    place::Place,
     texts::constant,
 };
 use crate::view::EventTypes;
@@ -34,13 +35,19 @@ struct Test<'a> {
     types: &'a EventTypes,
 }
 
-/// What of the rules' demands can be decided at this stage, as `count` formulas or fewer, of which any lets an event
+/// What of the rules' demands can be decided at this place, as `count` formulas or fewer, of which any lets an event
 /// pass; none at all where every event passes anyway.
 #[must_use]
-pub fn parts(demands: &[Demand], kind: Kind, stage: Stage, types: &EventTypes, count: usize) -> Vec<Formula> {
-    let each = demands.iter().map(|demand| of(demand, kind, stage, types));
+pub fn parts(demands: &[Demand], kind: Kind, place: Place, types: &EventTypes, count: usize) -> Vec<Formula> {
+    let each = demands.iter().map(|demand| {
+        let whole = of(demand, kind, place.stage(), types);
+        match place {
+            Place::Exit(_) => whole,
+            Place::Cgroup(_) => whole.known_at(place),
+        }
+    });
     let mut wanted: Vec<_> = each
-        .chain([always(kind)])
+        .chain([always(kind, place)])
         .filter(|formula| !formula.is_false())
         .collect();
     let size = wanted.len().div_ceil(count.max(1)).max(1);
@@ -61,13 +68,15 @@ pub fn parts(demands: &[Demand], kind: Kind, stage: Stage, types: &EventTypes, c
 
 /// The same as one formula; `None` where every event passes anyway.
 #[must_use]
-pub fn plan(demands: &[Demand], kind: Kind, stage: Stage, types: &EventTypes) -> Option<Formula> {
-    parts(demands, kind, stage, types, 1).pop()
+pub fn plan(demands: &[Demand], kind: Kind, place: Place, types: &EventTypes) -> Option<Formula> {
+    parts(demands, kind, place, types, 1).pop()
 }
 
 /// What passes whatever the rules say.
-fn always(kind: Kind) -> Formula {
+fn always(kind: Kind, place: Place) -> Formula {
     match kind.shape() {
+        // Whether it is denied is not known there yet. What is denied is what a rule matches, and so it passes.
+        _ if matches!(place, Place::Cgroup(_)) => FALSE,
         // What a process is now is news even where no rule asks for the call (`State::apply`); `prctl` changes none
         // of it.
         Shape::Identity if kind != Kind::Prctl => event::succeeded(kind),

@@ -1,6 +1,7 @@
 //! What a rule matches in user space passes its filter, and a filter decides as its formula does: in the kernel, and in
 //! a machine of the tests' own.
 
+mod cgroup;
 mod kernel;
 mod machine;
 mod records;

@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use sensor_common::{
     filter::Stage,
     kind::{Kind, Shape},
-    record::{Header, IdentityCall, PathCall, PlainCall, flags},
+    record::{Header, IdentityCall, PathCall, PlainCall, SocketCall, flags},
     syscall::Call,
 };
 use sensor_rules::{
@@ -41,6 +41,7 @@ fn argument(shape: Shape, index: usize) -> usize {
         + match shape {
             Shape::Path => offset_of!(PathCall, args),
             Shape::Identity => offset_of!(IdentityCall, args),
+            Shape::Socket => offset_of!(SocketCall, args),
             _ => offset_of!(PlainCall, args),
         }
 }
@@ -65,7 +66,9 @@ fn text_of(shape: Shape) -> Option<Text> {
 pub(super) fn decide(test: Test<'_>, shape: Shape) -> Formula {
     match shape {
         Shape::Open => of_open(test),
-        Shape::Path | Shape::Identity | Shape::Plain => of_call(test, |call| Some(of_parameter(test, call))),
+        Shape::Path | Shape::Socket | Shape::Identity | Shape::Plain => {
+            of_call(test, |call| Some(of_parameter(test, call)))
+        }
         _ => TRUE,
     }
 }
@@ -222,19 +225,21 @@ fn as_text(test: Test<'_>, source: Source) -> Formula {
             }));
             names_joined(question, negated, &known)
         }
-        Source::Name(index, table) => {
-            let mut known: Vec<(&'static str, i64)> = Vec::new();
-            for (name, value) in table {
-                let value = value.cast_signed();
-                // The first of several names is told.
-                if known.iter().all(|(_, other)| *other != value) {
-                    known.push((name, value));
-                }
-            }
-            name_of_number(question, negated, half(index), &known)
-        }
+        Source::Name(index, table) => name_of_number(question, negated, half(index), &first_names(table)),
         _ => TRUE,
     }
+}
+
+/// The first name of each number, which is the one that is told.
+pub(super) fn first_names(table: Table) -> Vec<(&'static str, i64)> {
+    let mut known: Vec<(&'static str, i64)> = Vec::new();
+    for (name, value) in table {
+        let value = value.cast_signed();
+        if known.iter().all(|(_, other)| *other != value) {
+            known.push((name, value));
+        }
+    }
+    known
 }
 
 /// The flags of a table, each with when it is told.

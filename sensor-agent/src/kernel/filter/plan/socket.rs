@@ -1,19 +1,24 @@
-//! Connections.
+//! Sockets: both ends, as far as a record tells them, and whose they are.
 
 use std::{mem::offset_of, net::IpAddr};
 
 use ipnet::IpNet;
-use sensor_common::record::{Header, SocketCall};
+use sensor_common::{
+    kind::Kind,
+    record::{Header, SocketCall},
+};
 use sensor_rules::{event::Value, field::Field};
 
 use super::{
     super::{
         asm::Width,
         formula::{FALSE, Formula, Number, TRUE},
-        texts::{Domain, cases, constant, number},
+        texts::{Domain, cases, constant, name_of_number, number},
     },
     Test,
+    arguments::first_names,
 };
+use crate::view::call_names;
 
 /// `include/linux/socket.h`
 const AF_UNIX: i64 = 1;
@@ -56,10 +61,68 @@ const REMOTE: End = End {
     is_remote: true,
 };
 
+/// Which end of a connection is the process's, as `view/socket.rs` says it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// It goes to somebody.
+    Client,
+    /// It took somebody's connection.
+    Server,
+    /// It has an address, and nobody at the other end.
+    Bound,
+}
+
+impl Role {
+    const fn client(self) -> Option<End> {
+        match self {
+            Self::Client => Some(LOCAL),
+            Self::Server => Some(REMOTE),
+            Self::Bound => None,
+        }
+    }
+
+    const fn server(self) -> End {
+        match self {
+            Self::Client => REMOTE,
+            Self::Server | Self::Bound => LOCAL,
+        }
+    }
+
+    fn remote(self) -> Option<End> {
+        (self != Self::Bound).then_some(REMOTE)
+    }
+}
+
+/// What each role makes of the test, where the record has that role.
+fn of_role(test: Test<'_>, decide: impl Fn(Role) -> Formula) -> Formula {
+    let only = match test.kind {
+        Kind::Accept => Role::Server,
+        Kind::Bind | Kind::Listen => Role::Bound,
+        Kind::Connect | Kind::Send => Role::Client,
+        _ => {
+            let other_port = Number::whole(REMOTE.port, Width::B2);
+            let bound = Formula::all([Formula::is(other_port, 0), decide(Role::Bound)]);
+            let client = Formula::all([Formula::is_not(other_port, 0), decide(Role::Client)]);
+            return Formula::any([bound, client]);
+        }
+    };
+    decide(only)
+}
+
 pub(super) fn decide(test: Test<'_>) -> Formula {
     let Test {
         question, negated, ..
     } = test;
+    let address_of = |end: fn(Role) -> Option<End>| {
+        of_role(test, |role| {
+            end(role).map_or_else(|| missing(test), |end| address(test, end))
+        })
+    };
+    let port_of = |end: fn(Role) -> Option<End>| {
+        of_role(test, |role| {
+            end(role).map_or_else(|| missing(test), |end| port(test, end))
+        })
+    };
     match question.field().field {
         Field::FdType => of_family(test, [b"unix", b"ipv4", b"ipv6", b"netlink"]),
         Field::FdTypechar => of_family(test, [b"u", b"4", b"6", b"n"]),
@@ -76,13 +139,26 @@ pub(super) fn decide(test: Test<'_>) -> Formula {
             ],
         ),
         Field::FdL4proto => protocol(test),
-        Field::FdIsServer => constant(question, negated, Some(&Value::Bool(false))),
-        Field::FdCport | Field::FdLport => port(test, LOCAL),
-        Field::FdSport | Field::FdRport => port(test, REMOTE),
-        Field::FdCip | Field::FdLip | Field::FdCnet | Field::FdLnet => address(test, LOCAL),
-        Field::FdSip | Field::FdRip | Field::FdSnet | Field::FdRnet => address(test, REMOTE),
+        Field::FdIsServer => of_role(test, |role| {
+            constant(question, negated, Some(&Value::Bool(role != Role::Client)))
+        }),
+        Field::SockFamily => name_of_number(question, negated, FAMILY, &first_names(call_names::FAMILY)),
+        Field::SockProtocol => number(question, negated, PROTOCOL, Domain::Short),
+        Field::FdCport => port_of(Role::client),
+        Field::FdLport => port(test, LOCAL),
+        Field::FdSport => port_of(|role| Some(role.server())),
+        Field::FdRport => port_of(Role::remote),
+        Field::FdCip | Field::FdCnet => address_of(Role::client),
+        Field::FdLip | Field::FdLnet => address(test, LOCAL),
+        Field::FdSip | Field::FdSnet => address_of(|role| Some(role.server())),
+        Field::FdRip | Field::FdRnet => address_of(Role::remote),
         _ => TRUE,
     }
+}
+
+/// The field has no value, whatever the record.
+fn missing(test: Test<'_>) -> Formula {
+    constant(test.question, test.negated, None)
 }
 
 /// That it is an internet socket.

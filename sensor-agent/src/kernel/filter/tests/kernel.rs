@@ -5,6 +5,7 @@ use super::*;
 
 pub(super) struct Rig {
     maps: Vec<OwnedFd>,
+    arrays: Vec<(Hook, OwnedFd)>,
 }
 
 impl Rig {
@@ -20,7 +21,10 @@ impl Rig {
         if maps.is_none() {
             println!("skip: this process may not load eBPF programs");
         }
-        Some(Self { maps: maps? })
+        let arrays = place::cgroup_hooks()
+            .map(|(hook, _)| Some((hook, bpf::program_array(sensor_common::filter::HOOK_SLOTS).ok()?)))
+            .collect::<Option<_>>()?;
+        Some(Self { maps: maps?, arrays })
     }
 
     pub(super) fn fds(&self) -> emit::Maps {
@@ -29,14 +33,42 @@ impl Rig {
             scratch: fd(0),
             depth: fd(1),
             counters: fd(2),
-            next: fd(3),
-            parts: fd(4),
+            next: emit::Slot {
+                array: fd(3),
+                index: 0,
+            },
+            parts: emit::Slot {
+                array: fd(4),
+                index: 0,
+            },
         }
+    }
+
+    /// What a filter is loaded for at a place, and its maps: programs of one hook alone share an array.
+    pub(super) fn of(&self, place: Place) -> (Option<bpf::Hook>, emit::Maps) {
+        let Place::Cgroup(hook) = place else {
+            return (None, self.fds());
+        };
+        let about = place::program(hook).unwrap();
+        let array = self.arrays.iter().find(|(of, _)| *of == hook).unwrap();
+        let slot = |index| emit::Slot {
+            array: array.1.as_raw_fd(),
+            index,
+        };
+        let maps = emit::Maps {
+            next: slot(HOOK_NEXT),
+            parts: slot(HOOK_PARTS),
+            ..self.fds()
+        };
+        (
+            Some(bpf::Hook::on_cgroups(about.program_type, about.attach_type)),
+            maps,
+        )
     }
 
     /// Loads a filter's programs, in their slots; the first is given back.
     pub(super) fn load(&self, formulas: &[Formula], kind: Kind) -> OwnedFd {
-        let code = emit::programs(formulas, kind, Stage::Late, self.fds(), 0).unwrap();
+        let code = emit::programs(formulas, kind, Place::Exit(Stage::Late), self.fds()).unwrap();
         let mut first = None;
         for (slot, code) in (0..).zip(&code) {
             let program =

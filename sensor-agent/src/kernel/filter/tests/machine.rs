@@ -12,6 +12,8 @@ const TAIL_CALL: i32 = 12;
 /// Where regions lie: far apart, so that a wrong offset hits nothing.
 const REGION: u64 = 1 << 32;
 const STACK: u64 = 1;
+/// The context's region: of a number that no map has.
+const CONTEXT: u64 = 1000;
 const STACK_BYTES: usize = 512;
 /// More steps than any filter needs.
 const STEPS_MAX: usize = 10_000_000;
@@ -74,8 +76,14 @@ impl Machine {
         self.at(address, bytes).copy_from_slice(&word[..bytes]);
     }
 
+    /// What the program's hook hands over.
+    pub(super) fn set_context(&mut self, bytes: Vec<u8>) {
+        self.regions.insert(CONTEXT, bytes);
+    }
+
     pub(super) fn run(&mut self, code: &[u64]) -> End {
         let mut registers = [0_u64; 11];
+        registers[1] = CONTEXT * REGION;
         registers[10] = STACK * REGION + STACK_BYTES as u64;
         let mut at = 0;
         for step in 1..=STEPS_MAX {
@@ -103,6 +111,12 @@ impl Machine {
                     registers[dst] = upper << 32 | wide & 0xffff_ffff;
                 }
                 1 => registers[dst] = self.load(beside(registers[src]), size),
+                3 if opcode & 0xe0 == 0xc0 => {
+                    assert_eq!(immediate, 0, "of atomic operations, the sum");
+                    let at = beside(registers[dst]);
+                    let sum = self.load(at, size).wrapping_add(registers[src]);
+                    self.store(at, size, sum);
+                }
                 3 => self.store(beside(registers[dst]), size, registers[src]),
                 5 | 6 => match opcode & 0xf0 {
                     0x80 => match immediate {
@@ -124,6 +138,11 @@ impl Machine {
                         }
                     }
                 },
+                // Network order to the machine's, which has its lowest byte first.
+                4 if opcode == 0xdc && immediate == 16 => {
+                    let [first, second, ..] = registers[dst].to_le_bytes();
+                    registers[dst] = u64::from(u16::from_be_bytes([first, second]));
+                }
                 7 => {
                     let value = registers[dst];
                     registers[dst] = match opcode & 0xf0 {

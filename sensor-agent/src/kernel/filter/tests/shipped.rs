@@ -16,15 +16,14 @@ fn load_files(paths: &[PathBuf]) -> RuleSet {
 fn load_all(rig: &kernel::Rig, demands: &[Demand]) -> (usize, bool) {
     let mut most = 0;
     let mut is_weakened = false;
-    for (kind, stages) in planned() {
-        for stage in stages {
-            let load = |formulas: &[Formula]| load(formulas, kind, *stage, rig.fds(), None);
-            let made = smallest_that_fits(demands, kind, *stage, &types(), load);
-            let made = made.unwrap_or_else(|error| panic!("{kind:?} {stage:?}: {error}"));
-            if let Some((_, about)) = made {
-                most = most.max(about.parts);
-                is_weakened |= about.constants_max.is_some();
-            }
+    for (kind, place) in asked() {
+        let (hook, maps) = rig.of(place);
+        let load = |formulas: &[Formula]| load(formulas, kind, place, maps, hook);
+        let made = smallest_that_fits(demands, kind, place, &types(), load);
+        let made = made.unwrap_or_else(|error| panic!("{kind:?} {place:?}: {error}"));
+        if let Some((_, about)) = made {
+            most = most.max(about.parts);
+            is_weakened |= about.constants_max.is_some();
         }
     }
     (most, is_weakened)
@@ -73,16 +72,22 @@ fn what_does_not_fit_into_a_program_is_split_and_then_weakened() {
     // A kernel with room for so many tests a program.
     let with_room = |room: usize| {
         tried.borrow_mut().clear();
-        smallest_that_fits(rules.demands(), Kind::Open, Stage::Late, &types(), |formulas| {
-            tried.borrow_mut().push(formulas.len());
-            let cost = formulas.iter().map(Formula::cost).max().unwrap_or(0);
-            if cost > room {
-                return Err(AsmError::TooFar(cost).into());
-            }
-            Ok((formulas.to_vec(), cost))
-        })
+        smallest_that_fits(
+            rules.demands(),
+            Kind::Open,
+            Place::Exit(Stage::Late),
+            &types(),
+            |formulas| {
+                tried.borrow_mut().push(formulas.len());
+                let cost = formulas.iter().map(Formula::cost).max().unwrap_or(0);
+                if cost > room {
+                    return Err(AsmError::TooFar(cost).into());
+                }
+                Ok((formulas.to_vec(), cost))
+            },
+        )
     };
-    let whole = plan::plan(rules.demands(), Kind::Open, Stage::Late, &types()).unwrap();
+    let whole = plan::plan(rules.demands(), Kind::Open, Place::Exit(Stage::Late), &types()).unwrap();
     let (formulas, about) = with_room(whole.cost() / 2).unwrap().unwrap();
     assert_eq!((formulas.len(), about.parts, about.constants_max), (3, 3, None));
     assert_eq!(*tried.borrow(), [1, 3]);

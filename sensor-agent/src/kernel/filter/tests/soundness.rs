@@ -1,12 +1,16 @@
 //! Random rules against random records of every kind that filters see.
 
 use proptest::{prelude::*, sample::select, strategy::ValueTree as _, test_runner::TestRunner};
+use sensor_common::{filter::Stage, syscall::Call};
 
 use super::{
     machine::{End, Machine},
     records::record,
     *,
 };
+
+/// Where most records are whole.
+const LATE: Place = Place::Exit(Stage::Late);
 
 /// Tests of events, of every sort that is decided in the kernel and some that are not.
 const TESTS: &[&str] = &[
@@ -74,6 +78,19 @@ const TESTS: &[&str] = &[
     "fd.l4proto = tcp",
     "fd.l4proto != udp",
     "fd.sockfamily = unix",
+    "fd.lport = 22",
+    "fd.cport != 443",
+    "fd.lip = 127.0.0.1",
+    "fd.rip != 127.0.0.1",
+    "fd.rip exists",
+    "fd.cnet in (10.0.0.0/8)",
+    "fd.is_server = true",
+    "sock.family = AF_PACKET",
+    "sock.family in (AF_INET, AF_INET6)",
+    "sock.protocol = 17",
+    "evt.arg.domain = AF_INET",
+    "evt.arg.level = SOL_SOCKET",
+    "evt.rawarg.type = 3",
     "fs.path.name = /etc/shadow",
     "fs.path.name startswith /etc",
     "fs.path.name pmatch (/etc)",
@@ -103,7 +120,7 @@ const TESTS: &[&str] = &[
 ];
 
 /// A condition of a few of the tests, put together at random.
-fn condition() -> impl Strategy<Value = String> {
+pub(super) fn condition() -> impl Strategy<Value = String> {
     let leaf = select(TESTS).prop_map(str::to_owned);
     leaf.prop_recursive(4, 16, 3, |inner| {
         prop_oneof![
@@ -116,10 +133,13 @@ fn condition() -> impl Strategy<Value = String> {
 
 /// A kind that filters see.
 fn kind() -> impl Strategy<Value = Kind> {
-    let others: Vec<_> = planned().map(|(kind, _)| kind).collect();
+    let others: Vec<_> = place::kinds().collect();
     prop_oneof![
         2 => Just(Kind::Open),
         2 => Just(Kind::Connect),
+        1 => Just(Kind::Send),
+        1 => Just(Kind::Bind),
+        1 => Just(Kind::Accept),
         1 => Just(Kind::Ptrace),
         6 => select(others),
     ]
@@ -137,7 +157,7 @@ fn input(records: usize) -> impl Strategy<Value = (Kind, Vec<String>, Vec<Vec<u8
 }
 
 /// The rules, for events of the kind alone.
-fn rules_for(kind: Kind, conditions: &[String]) -> RuleSet {
+pub(super) fn rules_for(kind: Kind, conditions: &[String]) -> RuleSet {
     let mut names: Vec<_> = Call::ALL
         .into_iter()
         .filter(|call| call.kind() == Some(kind))
@@ -152,18 +172,30 @@ fn rules_for(kind: Kind, conditions: &[String]) -> RuleSet {
     rules(&conditions)
 }
 
+/// What is there of a record at a place: of what is not known yet, bytes that say the opposite.
+fn seen_at(place: Place, record: &[u8]) -> Vec<u8> {
+    let byte = |(at, byte): (usize, &u8)| {
+        if place::is_known(place, &(at..at + 1)) {
+            *byte
+        } else {
+            !*byte
+        }
+    };
+    record.iter().enumerate().map(byte).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn what_a_rule_matches_passes_both_stages((kind, conditions, records) in input(16)) {
+    fn what_a_rule_matches_passes_everywhere((kind, conditions, records) in input(16)) {
         let rules = rules_for(kind, &conditions);
-        let stages = planned().find(|(other, _)| *other == kind).unwrap().1;
-        for stage in stages {
-            let Some(formula) = plan::plan(rules.demands(), kind, *stage, &types()) else { continue };
+        for place in place::of(kind) {
+            let Some(formula) = plan::plan(rules.demands(), kind, place, &types()) else { continue };
             for record in &records {
                 let matched = matches(&rules, record) > 0;
-                prop_assert!(!matched || holds(&formula, record), "{kind:?} {stage:?} {formula:?}");
+                let seen = seen_at(place, record);
+                prop_assert!(!matched || holds(&formula, &seen), "{kind:?} {place:?} {formula:?}");
             }
         }
     }
@@ -176,7 +208,7 @@ fn the_kernel_decides_as_the_formula_says() {
     let done = runner.run(&input(24), |(kind, conditions, records)| {
         let rules = rules_for(kind, &conditions);
         for count in [1, 2] {
-            let formulas = plan::parts(rules.demands(), kind, Stage::Late, &types(), count);
+            let formulas = plan::parts(rules.demands(), kind, LATE, &types(), count);
             if formulas.is_empty() {
                 continue;
             }
@@ -196,8 +228,8 @@ const MAPS: emit::Maps = emit::Maps {
     scratch: 10,
     depth: 11,
     counters: 12,
-    next: 13,
-    parts: 14,
+    next: emit::Slot { array: 13, index: 1 },
+    parts: emit::Slot { array: 14, index: 0 },
 };
 
 /// Whether the machine lets a record pass, by all parts of a filter; a part that decides nothing goes on to the next.
@@ -213,8 +245,8 @@ fn passes_in_machine(parts: &[Vec<u64>], kind: Kind, record: &[u8]) -> bool {
     let mut part = 0;
     loop {
         match machine.run(&parts[part]) {
-            End::Tail(array, slot) if array == MAPS.next => {
-                assert_eq!(slot, u64::from(Stage::Late.slot(kind)));
+            End::Tail(array, slot) if array == MAPS.next.array => {
+                assert_eq!(slot, u64::from(MAPS.next.index));
                 assert_eq!(
                     machine.get(MAPS.depth),
                     1_u32.to_ne_bytes(),
@@ -223,7 +255,7 @@ fn passes_in_machine(parts: &[Vec<u64>], kind: Kind, record: &[u8]) -> bool {
                 return true;
             }
             End::Tail(array, slot) => {
-                assert_eq!(array, MAPS.parts);
+                assert_eq!(array, MAPS.parts.array);
                 part = usize::try_from(slot).unwrap();
             }
             End::Exit(result) => {
@@ -248,11 +280,11 @@ fn a_machine_in_user_space_decides_as_the_formula_says() {
     let done = runner.run(&input(16), |(kind, conditions, records)| {
         let rules = rules_for(kind, &conditions);
         for count in [1, 2] {
-            let formulas = plan::parts(rules.demands(), kind, Stage::Late, &types(), count);
+            let formulas = plan::parts(rules.demands(), kind, LATE, &types(), count);
             if formulas.is_empty() {
                 continue;
             }
-            let code = emit::programs(&formulas, kind, Stage::Late, MAPS, 0).unwrap();
+            let code = emit::programs(&formulas, kind, LATE, MAPS).unwrap();
             for record in &records {
                 let expected = formulas.iter().any(|formula| holds(formula, record));
                 prop_assert_eq!(passes_in_machine(&code, kind, record), expected, "{:?}", formulas);
@@ -292,7 +324,7 @@ fn what_no_rule_can_match_is_left_out() {
     ];
     for (kind, condition) in cases {
         let rules = rules(&[condition.to_owned()]);
-        let formula = plan::plan(rules.demands(), kind, Stage::Late, &types()).unwrap();
+        let formula = plan::plan(rules.demands(), kind, LATE, &types()).unwrap();
         let mut runner = TestRunner::deterministic();
         let passed = (0..400)
             .filter(|_| {
