@@ -73,19 +73,7 @@ pub(crate) mod runtime {
     use std::borrow::Cow;
 
     use super::{Deserialize, Deserializer, Serializer};
-
-    const NAMES: [&str; 10] = [
-        "docker",
-        "containerd",
-        "cri-o",
-        "podman",
-        "buildah",
-        "buildkit",
-        "cri",
-        "lxc",
-        "libvirt-lxc",
-        "systemd-nspawn",
-    ];
+    use crate::state::container::RUNTIMES;
 
     pub(crate) fn serialize<S: Serializer>(name: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(name)
@@ -93,7 +81,10 @@ pub(crate) mod runtime {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static str, D::Error> {
         let name = Cow::<str>::deserialize(deserializer)?;
-        Ok(NAMES.into_iter().find(|known| *known == name).unwrap_or_default())
+        Ok(RUNTIMES
+            .into_iter()
+            .find(|known| *known == name)
+            .unwrap_or_default())
     }
 }
 

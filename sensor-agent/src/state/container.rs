@@ -31,6 +31,20 @@ impl Container {
     }
 }
 
+/// Every runtime that is told, by the name that it has in facts and recordings.
+pub const RUNTIMES: [&str; 10] = [
+    "docker",
+    "containerd",
+    "cri-o",
+    "podman",
+    "buildah",
+    "buildkit",
+    "cri",
+    "lxc",
+    "libvirt-lxc",
+    "systemd-nspawn",
+];
+
 /// Names that runtimes put before a container's id, and whose they are.
 const PREFIXES: &[(&str, &str)] = &[
     ("docker-", "docker"),

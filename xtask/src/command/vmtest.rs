@@ -138,7 +138,7 @@ impl Vmtest {
         root.text(
             "start",
             &format!(
-                "/sensor doctor --format json\necho\necho '{MARK}'\nexport SENSOR_BIN=/sensor SENSOR_HELPERS=/helpers\n\
+                "/sensor doctor --format json\necho\necho '{MARK}'\nexport SENSOR_BIN=/sensor SENSOR_HELPERS=/helpers SENSOR_TESTS_PATIENCE=10\n\
                  cd /tmp && /tests/events --test-threads=2 {filter}\n"
             ),
         )?;

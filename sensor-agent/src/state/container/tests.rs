@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -23,6 +25,10 @@ fn runtimes_are_told_by_their_cgroups() {
         (
             format!("/docker/{ID}/system.slice/ssh.service"),
             Some((ID, "docker")),
+        ),
+        (
+            format!("/machine.slice/buildah-{ID}.scope"),
+            Some((ID, "buildah")),
         ),
         // Kubernetes: cgroupfs and systemd drivers, every QoS class.
         (format!("/kubepods/besteffort/pod{POD}/{ID}"), Some((ID, "cri"))),
@@ -141,13 +147,18 @@ fn runtimes_are_told_by_their_cgroups() {
         (format!("/docker/{}g", &ID[..63]), None),
         ("/default".into(), None),
     ];
+    let mut told = BTreeSet::from([""]);
     for (path, expected) in cases {
         let found = from_cgroup_path(path.as_bytes());
         let found = found
             .as_ref()
             .map(|container| (&*container.id, container.runtime));
         assert_eq!(found, expected, "{path}");
+        told.extend(found.map(|(_, runtime)| runtime));
     }
+    // A recording knows them by this list: each of them, and no other.
+    let listed = RUNTIMES.into_iter().chain([""]).collect();
+    assert_eq!(told, listed);
 }
 
 #[test]
