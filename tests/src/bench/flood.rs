@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, thread, time::Duration};
 
-use anyhow::Context as _;
 use sensor_proto::v1::KindCounters;
 
 use super::{
@@ -14,11 +13,36 @@ use super::{
 };
 use crate::interrupt;
 
-/// What is asked for. A machine with two cores does not make that many and watch them, too.
-const EXECS_PER_SECOND: u32 = 5_000;
-/// How many processes share them: one alone waits for each program that it started.
-const STARTERS: u32 = 3;
-const OPENS_PER_SECOND: u32 = 300_000;
+/// What is asked for.
+struct Asked {
+    title: &'static str,
+    /// Processes that start programs: one alone waits for each that it started.
+    starters: u32,
+    /// Programs a second, of all of them.
+    execs_per_second: u32,
+    /// Processes that open a file.
+    openers: u32,
+    /// Opens a second of each.
+    opens_per_second: u32,
+}
+
+/// Programs and opens, more than a machine with two cores makes and watches, too; and opens alone, as fast as they go.
+const FLOODS: [Asked; 2] = [
+    Asked {
+        title: "programs and opens",
+        starters: 3,
+        execs_per_second: 5_000,
+        openers: 1,
+        opens_per_second: 300_000,
+    },
+    Asked {
+        title: "opens alone",
+        starters: 0,
+        execs_per_second: 0,
+        openers: 2,
+        opens_per_second: 100_000_000,
+    },
+];
 
 /// Between two looks at the agent's memory.
 const LOOK: Duration = Duration::from_millis(50);
@@ -28,42 +52,49 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// Floods the agent, once with each rule set, and draws up the balance.
 pub(super) fn run(seconds: u32) -> anyhow::Result<Section> {
     let loads = Loads::build()?;
+    let [mix, _] = &FLOODS;
     let mut text = format!(
-        "{STARTERS} processes start programs and another opens a file, for {seconds} s and at up to {} and {} a second. Every event \
-         that the kernel side saw is accounted for: seen = filtered + sent + lost, and sent = delivered once the rings are \
-         read. Seen is more than made where other processes were at work, too.\n",
-        grouped(EXECS_PER_SECOND.into()),
-        grouped(OPENS_PER_SECOND.into())
+        "For {seconds} s, {} processes start programs and another opens a file, at up to {} and {} a second; then two open a file \
+         as fast as they can. Every event that the kernel side saw is accounted for: seen = filtered + sent + lost, and sent = \
+         delivered once the rings are read. Seen is more than made where other processes were at work, too.\n",
+        mix.starters,
+        grouped(mix.execs_per_second.into()),
+        grouped(mix.opens_per_second.into())
     );
     for rules in [Rules::Ours].into_iter().chain(Rules::falco()) {
-        progress(&format!("  {}", rules.name()))?;
-        text.push_str(&flood(&loads, &rules, seconds)?);
+        for asked in &FLOODS {
+            progress(&format!("  {}, {}", rules.name(), asked.title))?;
+            text.push_str(&flood(&loads, &rules, asked, seconds)?);
+        }
     }
     Ok(Section { title: "Flood", text })
 }
 
-fn flood(loads: &Loads, rules: &Rules, seconds: u32) -> anyhow::Result<String> {
+fn flood(loads: &Loads, rules: &Rules, asked: &Asked, seconds: u32) -> anyhow::Result<String> {
     let agent = Agent::start(rules)?;
     let before = agent.settled()?;
     let (at_rest, used) = (resident(agent.pid())?, agent.processor_time()?);
-    let starters = (0..STARTERS).map(|_| loads.flood_exec(seconds, EXECS_PER_SECOND / STARTERS));
+    let starters =
+        (0..asked.starters).map(|_| loads.flood_exec(seconds, asked.execs_per_second / asked.starters));
     let starters = starters.collect::<anyhow::Result<Vec<_>>>()?;
-    let mut opens = loads.flood_open(seconds, OPENS_PER_SECOND)?;
+    let openers = (0..asked.openers).map(|_| loads.flood_open(seconds, asked.opens_per_second));
+    let mut openers = openers.collect::<anyhow::Result<Vec<_>>>()?;
     let mut peak = at_rest;
-    while !opens.is_over()? {
-        interrupt::check()?;
-        peak = peak.max(resident(agent.pid())?);
-        thread::sleep(LOOK);
+    for opener in &mut openers {
+        while !opener.is_over()? {
+            interrupt::check()?;
+            peak = peak.max(resident(agent.pid())?);
+            thread::sleep(LOOK);
+        }
     }
-    let starts = starters
-        .into_iter()
-        .map(Running::done)
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let starts = starts
-        .into_iter()
-        .reduce(Done::beside)
-        .context("nothing was started")?;
-    let made = BTreeMap::from([("exec", starts), ("open", opens.done()?)]);
+    let mut made = BTreeMap::new();
+    for (name, running) in [("exec", starters), ("open", openers)] {
+        let done = running
+            .into_iter()
+            .map(Running::done)
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        made.extend(done.into_iter().reduce(Done::beside).map(|all| (name, all)));
+    }
     let after = agent.settled()?;
     let used = agent.processor_time()?.saturating_sub(used);
     let mut table = Table::new([
@@ -81,8 +112,9 @@ fn flood(loads: &Loads, rules: &Rules, seconds: u32) -> anyhow::Result<String> {
         table.row(balance(made.get(name), kind(&before, name)?, kind(&after, name)?));
     }
     Ok(format!(
-        "\n**With {}**: resident memory {:.1} MiB at rest, {:.1} MiB at most; processor time {:.2} s.\n\n{table}",
+        "\n**With {}, {}**: resident memory {:.1} MiB at rest, {:.1} MiB at most; processor time {:.2} s.\n\n{table}",
         rules.name(),
+        asked.title,
         number(at_rest) / MIB,
         number(peak) / MIB,
         used.as_secs_f64(),

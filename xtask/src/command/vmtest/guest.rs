@@ -20,7 +20,7 @@ use super::kernels::Fetched;
 const INIT: &str = include_str!("init.sh");
 
 /// How long a guest may run.
-const LIMIT: Duration = Duration::from_mins(7);
+const LIMIT: Duration = Duration::from_mins(25);
 
 /// Memory of a guest, in MiB: its whole file system lies there.
 const MEMORY_MIB: &str = "1536";
