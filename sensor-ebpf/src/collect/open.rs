@@ -146,7 +146,7 @@ pub(crate) fn identity(scratch: &mut Scratch, file: Kernel) {
 pub(crate) fn names(scratch: &mut Scratch, call: Call, arguments: &Arguments) {
     let file = Kernel::non_null(scratch.handed_over());
     if let Some(at) = file.and_then(|file| file.address(F::file_f_path)) {
-        let span = path::append(scratch, at, flags::PATH_TRUNCATED);
+        let span = path::append_quickly(scratch, at, flags::PATH_TRUNCATED);
         scratch.fixed::<Open>().path = span;
     }
     let path = request(call, arguments).path;

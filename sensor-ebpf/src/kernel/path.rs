@@ -15,7 +15,10 @@ use sensor_common::{
     record::{Span, flags},
 };
 
-use super::Kernel;
+use super::{
+    Kernel,
+    direct::{self, SHORT_NAME_BYTES},
+};
 use crate::scratch::{Component, Scratch, Slot, bounded_offset};
 
 /// The walk ran out of steps.
@@ -90,6 +93,29 @@ pub(crate) fn set_count(slot: *mut Slot, count: u64) {
 /// 6.1 follow each way to the end: more than their million instructions.
 #[inline(never)]
 fn write(slot: *mut Slot, begin: u64) -> u64 {
+    write_by(slot, begin, write_name)
+}
+
+/// As [`write`], and short names by plain loads: for programs that have few other ways, since each name now has one more.
+#[inline(never)]
+fn write_quickly(slot: *mut Slot, begin: u64) -> u64 {
+    write_by(slot, begin, |slot, end, component| {
+        if super::is_direct() == 0 || component.len > SHORT_NAME_BYTES {
+            return write_name(slot, end, component);
+        }
+        let base: *mut u8 = slot.cast();
+        let offset = bounded_offset(end);
+        // SAFETY: the offset is below TAIL_OFFSET_MAX, and behind it there is room for PIECE_BYTES_MAX.
+        unsafe {
+            *base.add(offset as usize) = b'/';
+            direct::copy_short(base.add(offset as usize + 1), component.name);
+        }
+        offset + 1 + component.len
+    })
+}
+
+#[inline(always)]
+fn write_by(slot: *mut Slot, begin: u64, write_name: impl Fn(*mut Slot, u64, Component) -> u64) -> u64 {
     set_cursor(slot, begin);
     for step in 0..PATH_COMPONENTS_MAX as u64 {
         let count = count(slot);
@@ -146,6 +172,22 @@ pub(crate) fn write_name(slot: *mut Slot, at: u64, component: Component) -> u64 
 /// the path's own flag) when it leads to no root.
 #[inline(always)]
 pub(crate) fn append(scratch: &mut Scratch, path: Kernel, truncated: u32) -> Span {
+    append_by(scratch, path, truncated, write)
+}
+
+/// As [`append`], with [`write_quickly`].
+#[inline(always)]
+pub(crate) fn append_quickly(scratch: &mut Scratch, path: Kernel, truncated: u32) -> Span {
+    append_by(scratch, path, truncated, write_quickly)
+}
+
+#[inline(always)]
+fn append_by(
+    scratch: &mut Scratch,
+    path: Kernel,
+    truncated: u32,
+    write: impl Fn(*mut Slot, u64) -> u64,
+) -> Span {
     if !scratch.has_room() {
         scratch.flag(flags::TAIL_FULL);
         return Span::default();
