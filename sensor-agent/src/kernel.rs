@@ -17,3 +17,4 @@ pub mod load;
 pub mod memory;
 pub mod ring;
 pub mod sockets;
+mod tasks;

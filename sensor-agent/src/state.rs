@@ -154,6 +154,7 @@ impl State {
                     self.processes.insert_unknown(event, cgroup);
                     self.want_of(key(event));
                 }
+                self.follow_move(event);
                 if let Body::Identity(call) = &event.body {
                     let before = self.processes.get(key(event)).map(|process| process.identity);
                     self.enter_user_ns(before.as_ref(), call.fixed.identity.user_ns);

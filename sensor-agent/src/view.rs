@@ -18,6 +18,7 @@ mod pod;
 mod process;
 mod program;
 pub(crate) mod socket;
+mod target;
 #[cfg(test)]
 mod tests;
 mod user;

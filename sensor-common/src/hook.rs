@@ -32,11 +32,15 @@ pub enum Hook {
     LsmExec = 12,
     /// A file that is about to be opened.
     LsmOpen = 13,
+    /// A thread that gets another name.
+    TaskRename = 14,
+    /// A process that is put into another cgroup.
+    CgroupAttach = 15,
 }
 
 impl Hook {
     /// Every hook, in the order of its number.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Usual,
         Self::SocketState,
         Self::Connect4,
@@ -51,6 +55,8 @@ impl Hook {
         Self::Fanotify,
         Self::LsmExec,
         Self::LsmOpen,
+        Self::TaskRename,
+        Self::CgroupAttach,
     ];
 
     /// The hook of this number.
@@ -81,6 +87,8 @@ impl Hook {
             Self::Fanotify => "fanotify",
             Self::LsmExec => "lsm/bprm_check_security",
             Self::LsmOpen => "lsm/file_open",
+            Self::TaskRename => "tp_btf/task_rename",
+            Self::CgroupAttach => "tp_btf/cgroup_attach_task",
         }
     }
 }

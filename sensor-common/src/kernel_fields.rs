@@ -200,6 +200,8 @@ kernel_fields! {
     inode_i_ino: "inode"."i_ino";
     /// Type and permissions.
     inode_i_mode: "inode"."i_mode";
+    /// Of a descriptor that stands for a process, its pid structure, since 6.9.
+    inode_i_private: "inode"."i_private", without "which process a pidfd stands for";
     /// Owner.
     inode_i_uid: "inode"."i_uid";
     /// Number of names; in an anonymous union.

@@ -213,7 +213,7 @@ kinds! {
     /// `io_uring` was set up.
     IoUring = 55: "io_uring", Critical, Plain;
     /// A process was given another name.
-    Comm = 56: "comm", Critical, Plain;
+    Comm = 56: "comm", Activity, Plain;
     /// A process was moved to another cgroup.
     CgroupMove = 57: "cgroup_move", Critical, Plain;
     /// What came of an event that was told before its end; joined with it, and no event by itself.

@@ -151,6 +151,7 @@ macro_rules! calls {
     };
 }
 
+// The last ones are no calls but events of the kernel's own, with the names of their tracepoints.
 // name in the table, number for 64-bit and for 32-bit callers, kind, event type, where arguments name something
 calls! {
     Open = 1: "open", 2, 5, Open, "open";
@@ -305,6 +306,8 @@ calls! {
     FanotifyMark32 = 150: "fanotify_mark", -, 339, Watch, "fanotify_mark", dir 4, path 5;
     OldMmap = 151: "mmap", -, 90, Mmap, "mmap";
     ClockSettime64 = 152: "clock_settime64", -, 404, System, "clock_settime";
+    TaskRename = 153: "task_rename", -, -, Comm, "task_rename";
+    CgroupAttachTask = 154: "cgroup_attach_task", -, -, CgroupMove, "cgroup_attach_task";
 }
 
 impl Call {
@@ -371,7 +374,10 @@ pub const fn handler_of(kind: Kind) -> Handler {
         Shape::Open => Handler::Open,
         Shape::Path => Handler::Path,
         Shape::Identity => Handler::Identity,
-        Shape::Plain => Handler::Plain,
+        Shape::Plain => match kind {
+            Kind::Comm | Kind::CgroupMove | Kind::Dns => Handler::None,
+            _ => Handler::Plain,
+        },
         Shape::Socket => match kind {
             Kind::Connect => Handler::Connect,
             Kind::Dup => Handler::Dup,

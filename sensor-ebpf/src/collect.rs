@@ -14,4 +14,5 @@ pub(crate) mod path;
 pub(crate) mod plain;
 pub(crate) mod socket;
 pub(crate) mod socket_call;
+pub(crate) mod tasks;
 pub(crate) mod text;

@@ -8,3 +8,4 @@ pub(crate) mod lsm;
 pub(crate) mod sched;
 pub(crate) mod socket;
 pub(crate) mod syscall;
+pub(crate) mod tasks;

@@ -277,6 +277,7 @@ impl Probes {
         let lifecycle = LIFECYCLE.into_iter().filter(|_| self.lifecycle_attached);
         lifecycle
             .chain(self.dispatcher.is_some().then_some(DISPATCHER))
+            .chain(self.loaded.tasks.attached())
             .collect()
     }
 
@@ -337,6 +338,7 @@ impl Probes {
             exits: kinds_of(&self.calls),
         };
         self.sockets.follow(&mut self.loaded.ebpf, &wanted)?;
+        self.loaded.tasks.follow(&mut self.loaded.ebpf, &through_rings)?;
         self.expect("SOURCES")?;
         let mut told = BY_SOCKETS.iter().filter(|kind| wanted.kinds.contains(kind));
         Ok(told.all(|kind| self.sockets.tells(*kind)))
@@ -347,6 +349,7 @@ impl Probes {
         self.set_calls(&[])?;
         self.sockets.detach(&mut self.loaded.ebpf)?;
         self.io_uring.detach(&mut self.loaded.ebpf)?;
+        self.loaded.tasks.detach(&mut self.loaded.ebpf)?;
         for spec in LIFECYCLE {
             self.program(spec)?
                 .unload()
@@ -396,7 +399,10 @@ impl Probes {
     pub fn refused(&self) -> impl Iterator<Item = HookStatus> {
         let hooks = self.hooks().into_iter();
         hooks.filter(|hook| {
-            let is_optional = hook.name.starts_with("cgroup/") || hook.name.contains("io_uring");
+            let is_optional = hook.name.starts_with("cgroup/")
+                || ["io_uring", "task_rename", "cgroup_attach"]
+                    .iter()
+                    .any(|part| hook.name.contains(part));
             is_optional && !hook.attached && hook.reason != NOT_NEEDED
         })
     }
@@ -438,7 +444,11 @@ impl Probes {
             kinds: vec![kind],
             reason: String::new(),
         }));
-        let others = self.sockets.hooks().chain(self.io_uring.hooks());
+        let others = self
+            .sockets
+            .hooks()
+            .chain(self.io_uring.hooks())
+            .chain(self.loaded.tasks.hooks());
         hooks.extend(others.map(|(hook, kinds, attached, reason)| HookStatus {
             name: hook.name().to_owned(),
             attached,

@@ -29,6 +29,7 @@ use super::{
     inspect,
     integrity::Integrity,
     io_uring, memory, sockets,
+    tasks::{self, Tasks},
 };
 
 /// The programs, compiled by the build script.
@@ -230,6 +231,8 @@ pub(super) struct Loaded {
     pub(super) sockets: Vec<(Hook, Option<String>)>,
     /// Why programs on `io_uring` could not be loaded.
     pub(super) io_uring: Option<String>,
+    /// Programs on names and cgroups, as far as they could be loaded.
+    pub(super) tasks: Tasks,
     /// Kept here, since the kernel empties a program array nobody holds.
     pub(super) _handlers: ProgramArray<MapData>,
     /// Filters made of rules, and their maps.
@@ -350,12 +353,14 @@ fn load_with(options: &LoadOptions, types: &Types, cast: Option<Cast>) -> Result
     let sockets = sockets::load(&mut ebpf, &types.aya);
     filters.cgroups = sockets::filters(&mut ebpf)?;
     let io_uring = io_uring::load(&mut ebpf, &types.aya).err();
+    let tasks = Tasks::new(tasks::load(&mut ebpf, &types.aya));
     reserve_loss_entries(&mut ebpf)?;
     Ok(Loaded {
         ebpf,
         btf: options.btf.clone(),
         sockets,
         io_uring,
+        tasks,
         missing: types.offsets.missing.clone(),
         slow_reads: None,
         untranslated,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashSet;
-use sensor_common::record::Identity;
+use sensor_common::{record::Identity, syscall::Call};
 
 use super::{
     State,
@@ -15,7 +15,7 @@ use super::{
     residence::{Arrival, Before, has_moved},
     runtime_call::{self, RuntimeCall},
 };
-use crate::event::{Event, Exec};
+use crate::event::{Body, Event, Exec};
 
 /// Sweeps of the process table between two of containers and cgroups: about ten seconds.
 pub(super) const SWEEPS_BETWEEN: u32 = 10;
@@ -161,6 +161,20 @@ impl State {
         }
         let call = self.call_near(process.key, process.key);
         has_moved(home.container.as_deref(), named, home.entry, call.as_deref())
+    }
+
+    /// A process was put into another cgroup, whose path the event tells: where it belongs does not change.
+    pub(super) fn follow_move(&mut self, event: &Event<'_>) {
+        if let Body::Plain(call) = &event.body
+            && event.call() == Call::CgroupAttachTask
+        {
+            let cgroup = self.cgroups.learn(call.fixed.args[0], call.text);
+            let moved = ProcessKey {
+                tgid: call.fixed.target_tgid,
+                start_time_ns: call.fixed.target_start_time_ns,
+            };
+            self.processes.moved(moved, event.header.time_ns, cgroup);
+        }
     }
 
     /// A process ended.

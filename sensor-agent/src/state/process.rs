@@ -23,6 +23,9 @@ use crate::{
     recording::forms,
 };
 
+/// The initial pid namespace (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`), in which every process has its own id.
+const INITIAL_PID_NS: u32 = 0xefff_fffc;
+
 /// Images of one process that are kept.
 const IMAGES_MAX: usize = 8;
 
@@ -205,11 +208,19 @@ impl Process {
     }
 }
 
+/// What a process is called within a pid namespace of its own; `None` for those of the initial one.
+fn own_id(process: &Process) -> Option<(u32, u32)> {
+    let Identity { pid_ns, vpid, .. } = process.identity;
+    (pid_ns != 0 && vpid != 0 && pid_ns != INITIAL_PID_NS).then_some((pid_ns, vpid))
+}
+
 /// All processes, by id and start time.
 #[derive(Debug)]
 pub struct Processes {
     /// Mostly one each; an id that is used again has its former owners here as long as they are kept.
     by_tgid: HashMap<u32, SmallVec<[Box<Process>; 1]>, foldhash::fast::RandomState>,
+    /// By pid namespace and id therein, the initial namespace excepted: the newest owner's id.
+    by_own_id: HashMap<(u32, u32), u32, foldhash::fast::RandomState>,
     len: usize,
     len_max: usize,
     exited_keep_ns: u64,
@@ -227,6 +238,7 @@ impl Processes {
     pub fn new(len_max: usize, exited_keep_ns: u64) -> Self {
         Self {
             by_tgid: HashMap::default(),
+            by_own_id: HashMap::default(),
             len: 0,
             len_max: len_max.max(1),
             exited_keep_ns,
@@ -256,6 +268,22 @@ impl Processes {
             .iter()
             .rev()
             .find(|process| process.is(key))
+            .map(|found| &**found)
+    }
+
+    /// The newest process that has an id within a pid namespace.
+    #[must_use]
+    pub fn within(&self, pid_ns: u32, id: u32) -> Option<&Process> {
+        if pid_ns == INITIAL_PID_NS {
+            return self.get(ProcessKey {
+                tgid: id,
+                start_time_ns: 0,
+            });
+        }
+        let owners = self.by_tgid.get(self.by_own_id.get(&(pid_ns, id))?)?;
+        let mut newest = owners.iter().rev();
+        newest
+            .find(|process| own_id(process) == Some((pid_ns, id)))
             .map(|found| &**found)
     }
 
@@ -306,6 +334,9 @@ impl Processes {
         }
         if let Some(parent) = process.parent.and_then(|parent| self.get_mut(parent)) {
             parent.children += 1;
+        }
+        if let Some(own) = own_id(&process) {
+            self.by_own_id.insert(own, process.key.tgid);
         }
         self.by_tgid
             .entry(process.key.tgid)
@@ -365,6 +396,10 @@ impl Processes {
                 process.images.remove(0);
             }
             process.images.push(image);
+            // One that was not seen to begin is known by its own id from here on.
+            if let Some(own) = own_id(process) {
+                self.by_own_id.insert(own, key.tgid);
+            }
             return;
         }
         let process = Process {
@@ -403,9 +438,14 @@ impl Processes {
         }
     }
 
-    /// Takes in a move to another cgroup.
-    pub fn moved(&mut self, key: ProcessKey, cgroup: Arc<Cgroup>) {
-        if let Some(process) = self.get_mut(key) {
+    /// Takes in a move to another cgroup, unless it has started a program since: that knew better.
+    pub fn moved(&mut self, key: ProcessKey, time_ns: u64, cgroup: Arc<Cgroup>) {
+        if let Some(process) = self.get_mut(key)
+            && process
+                .images
+                .last()
+                .is_none_or(|image| image.since_ns <= time_ns)
+        {
             process.cgroup = Some(cgroup);
         }
     }
@@ -477,6 +517,12 @@ impl Processes {
             self.by_tgid.remove(&key.tgid);
         }
         self.len -= 1;
+        if let Some(own) = own_id(&removed)
+            && self.by_own_id.get(&own) == Some(&key.tgid)
+            && self.within(own.0, own.1).is_none()
+        {
+            self.by_own_id.remove(&own);
+        }
         if let Some(parent) = removed.parent.and_then(|parent| self.get_mut(parent)) {
             parent.children = parent.children.saturating_sub(1);
         }

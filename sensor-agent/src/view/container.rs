@@ -9,12 +9,12 @@ use sensor_rules::{
 
 use super::{View, nanoseconds, pod::join, text, write};
 use crate::state::{
-    container::SHORT_ID_CHARS,
+    container::{Container, SHORT_ID_CHARS},
     workload::{ContainerFacts, Labels, Mount},
 };
 
 /// What Falco calls the container of a process outside containers.
-const HOST: &[u8] = b"host";
+pub(super) const HOST: &[u8] = b"host";
 
 /// Fields whose values are facts that others tell, which may come late.
 pub(super) const fn is_fact(field: Field) -> bool {
@@ -84,9 +84,8 @@ impl View<'_> {
             return None;
         }
         let container = self.container();
-        let short = |id: &'b str| Value::Text(id.get(..SHORT_ID_CHARS).unwrap_or(id).as_bytes());
         match field {
-            Field::ContainerId => Some(container.map_or(Value::Text(HOST), |container| short(&container.id))),
+            Field::ContainerId => Some(short_id(container)),
             Field::ContainerFullId => Some(Value::Text(
                 container.map_or(HOST, |container| container.id.as_bytes()),
             )),
@@ -118,6 +117,16 @@ impl View<'_> {
         let there = self.state.residences.get(&self.container()?.id)?;
         (there.started_ns != 0).then_some(there.started_ns)
     }
+}
+
+/// The part of an id that is shown.
+fn short(id: &str) -> Value<'_> {
+    Value::Text(id.get(..SHORT_ID_CHARS).unwrap_or(id).as_bytes())
+}
+
+/// A container's id as `container.id` has it.
+pub(super) fn short_id(container: Option<&Container>) -> Value<'_> {
+    container.map_or(Value::Text(HOST), |container| short(&container.id))
 }
 
 fn fact<'b>(

@@ -9,7 +9,7 @@ use sensor_rules::{
     field::{Field, FieldArg},
 };
 
-use super::{View, container, names, nanoseconds, pod, program, write};
+use super::{View, container, names, nanoseconds, pod, program, target, write};
 use crate::event::Body;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -91,6 +91,7 @@ impl View<'_> {
             }
             field if program::is_of_program(field) => self.program_value(field, buf),
             field if pod::is_of_pod(field) => self.pod_value(field, arg, buf),
+            field if target::is_of_target(field) => self.target_value(field, buf),
             field if container::is_of_container(field) => self.container_value(field, arg, buf),
             _ => self.other_value(field, buf),
         }

@@ -9,6 +9,7 @@ use sensor_rules::field::Field;
 pub const fn is_filled(field: Field) -> bool {
     is_of_what_happened(field)
         || is_of_who_did_it(field)
+        || super::target::is_of_target(field)
         || super::container::is_of_container(field)
         || super::program::is_of_program(field)
         || super::pod::is_of_pod(field)
@@ -173,6 +174,7 @@ const fn is_of_who_did_it(field: Field) -> bool {
             | Field::ThreadTid
             | Field::ThreadIsmain
             | Field::ThreadCgroups
+            | Field::ThreadName
             | Field::ProcStdinType
             | Field::ProcStdoutType
             | Field::ProcStderrType

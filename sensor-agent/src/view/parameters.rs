@@ -24,6 +24,8 @@ pub(crate) enum Source {
     DirFd(usize),
     /// The text of the call.
     Text,
+    /// The second text of the call.
+    Text2,
     /// The caller's string, as it is.
     Given,
     /// A signed number.
@@ -58,7 +60,7 @@ pub(crate) enum Source {
 
 use Source::{
     Address, DirFd, Fd, Flags, Given, Group, Hex, Mode, Name, NewFd, Path, Path2, QueuePercent, Request,
-    Result, Signed, SocketFd, Text, Tuple, Unsigned, User,
+    Result, Signed, SocketFd, Text, Text2, Tuple, Unsigned, User,
 };
 
 /// A parameter: its name, and where it comes from.
@@ -300,6 +302,8 @@ pub(crate) fn of(call: Call) -> &'static [Parameter] {
             ("flags", Hex(3)),
             ("fd", Signed(4)),
         ],
+        Call::TaskRename => &[("comm", Text), ("oldcomm", Text2), ("tid", Signed(0))],
+        Call::CgroupAttachTask => &[("path", Text), ("id", Unsigned(0))],
         Call::ProcessVmReadv | Call::ProcessVmWritev => &[("res", Result), ("pid", Signed(0))],
         Call::Connect | Call::SocketCall => &[
             ("res", Result),
@@ -379,6 +383,7 @@ impl View<'_> {
             Path2 => text(second_path(self.path_call()?)),
             Given => text(self.path_call()?.given),
             Text => text(self.call_text()?),
+            Text2 => text(self.second_text()?),
             DirFd(index) | Fd(index) => {
                 let number = self.signed(index)?;
                 if number == i64::from(AT_FDCWD) {
@@ -435,7 +440,7 @@ impl View<'_> {
                 Some(Value::Uint(self.argument(index)? & 0xffff_ffff))
             }
             SocketFd | QueuePercent => self.socket_number(source),
-            Path | Path2 | Text | Given | Tuple | Address => None,
+            Path | Path2 | Text | Text2 | Given | Tuple | Address => None,
         }
     }
 
@@ -493,6 +498,13 @@ impl View<'_> {
             Body::Path(call) => Some(call.text),
             Body::Identity(call) => Some(call.text),
             Body::Plain(call) => Some(call.text),
+            _ => None,
+        }
+    }
+
+    fn second_text(&self) -> Option<&[u8]> {
+        match &self.event.body {
+            Body::Plain(call) => Some(call.text2),
             _ => None,
         }
     }

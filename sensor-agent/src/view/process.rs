@@ -172,6 +172,7 @@ impl View<'_> {
                 (image.file.ctime_ns != 0).then(|| nanoseconds(started.saturating_sub(image.file.ctime_ns)))
             }
             Field::ThreadTid => int(self.event.header.tid),
+            Field::ThreadName => text(self.event.comm()),
             Field::ThreadIsmain => Some(Value::Bool(self.event.header.tid == self.event.header.tgid)),
             Field::ThreadCapEffective => Some(capabilities(self.process?.identity.cap_effective, buf)),
             Field::ThreadCapPermitted => Some(capabilities(self.process?.identity.cap_permitted, buf)),

@@ -5,7 +5,7 @@ use sensor_common::{
     kernel_fields::KernelField as F,
     kind::Kind,
     limits::{ARGV_HEAD_BYTES_MAX, ARGV_TAIL_BYTES_MAX},
-    record::{Exec, Span, flags, standard},
+    record::{Exec, Span, Standard, flags, standard},
 };
 
 use super::{
@@ -53,7 +53,7 @@ pub(crate) fn collect(task: Kernel, binprm: Kernel) {
         None => Span::default(),
     };
     scratch.fixed::<Exec>().cgroup = cgroup;
-    standard_files(&mut scratch, task);
+    read_standard(task.0, &mut scratch.fixed::<Exec>().standard);
     answer(&mut scratch);
     emit::send(scratch, task, Kind::Exec);
 }
@@ -78,15 +78,16 @@ fn answer(scratch: &mut Scratch) {
 
 /// What standard input, output and error are, by whatever way they came there. What is closed at an exec is closed by now
 /// (`begin_new_exec`, `fs/exec.c`).
-#[inline(always)]
-fn standard_files(scratch: &mut Scratch, task: Kernel) {
-    clear(&mut scratch.fixed::<Exec>().standard);
+///
+/// A function of its own, as [`task::identity`] is.
+#[inline(never)]
+fn read_standard(task: u64, standard: &mut Standard) -> i32 {
+    clear(standard);
     let mut first = 0;
     for (at, fd) in [0_usize, 1, 2].into_iter().zip(0_u64..) {
-        let Some(file) = file::by_descriptor(task, fd) else {
+        let Some(file) = file::by_descriptor(Kernel(task), fd) else {
             continue;
         };
-        let standard = &mut scratch.fixed::<Exec>().standard;
         let mode: u16 = file
             .follow(F::file_f_inode)
             .map_or(0, |inode| inode.read_or_default(F::inode_i_mode));
@@ -112,6 +113,7 @@ fn standard_files(scratch: &mut Scratch, task: Kernel) {
             connect::inet_ends(ends, sock, family);
         }
     }
+    0
 }
 
 /// The name that the program was called by and, of a script, its interpreter's.

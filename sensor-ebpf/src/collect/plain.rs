@@ -9,7 +9,7 @@ use sensor_common::{
 use super::text;
 use crate::{
     emit,
-    kernel::Kernel,
+    kernel::{Kernel, file},
     probe::{arguments::Arguments, syscall::clone_flags},
     scratch::Scratch,
 };
@@ -46,5 +46,19 @@ pub(crate) fn collect(
         let span = text::append_user(&mut scratch, address);
         scratch.fixed::<PlainCall>().text = span;
     }
+    if let Some(fd) = pidfd(call, &args, result) {
+        let found = file::by_descriptor(task, fd).and_then(|file| file::process(file, result >= 0));
+        scratch.fixed::<PlainCall>().target_tgid = found.unwrap_or(0);
+    }
     Some(scratch)
+}
+
+/// The descriptor of the process that the call is about, which it had or made.
+#[inline(always)]
+fn pidfd(call: Call, args: &[u64; 6], result: i64) -> Option<u64> {
+    match call {
+        Call::PidfdOpen => Some(result as u32 as u64),
+        Call::PidfdGetfd | Call::PidfdSendSignal | Call::ProcessMadvise => Some(args[0] & 0xffff_ffff),
+        _ => None,
+    }
 }

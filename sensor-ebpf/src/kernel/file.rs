@@ -5,12 +5,13 @@ use sensor_common::{
     record::{FileId, flags},
 };
 
-use super::Kernel;
+use super::{Kernel, task};
 use crate::scratch::clear;
 
 /// `include/uapi/linux/magic.h`
 const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
 const TMPFS_MAGIC: u64 = 0x0102_1994;
+const PID_FS_MAGIC: u64 = 0x5049_4446;
 
 /// Set on a file that this open made (`include/linux/fs.h`, since 4.19).
 const FMODE_CREATED: u32 = 1 << 20;
@@ -107,6 +108,26 @@ fn is_memfd(file: Kernel) -> bool {
         return false;
     };
     name.read_at::<[u8; 6]>(0) == Some(*b"memfd:")
+}
+
+/// The process that a pidfd stands for, in the initial pid namespace; of one that stands for a thread, the thread's id.
+///
+/// `pidfd_pid` (`kernel/pid.c`, `fs/pidfs.c`): the pid structure is the file's own until 6.8, and then nothing of the file
+/// says that it is a pidfd: that `is_pidfd` must say, because a call took it for one. Since 6.9 it is the inode's, in a
+/// file system of pidfds alone.
+#[inline(always)]
+pub(crate) fn process(file: Kernel, is_pidfd: bool) -> Option<u32> {
+    let inode = file.follow(F::file_f_inode)?;
+    let super_block = inode.follow(F::inode_i_sb)?;
+    let magic: u64 = super_block.read_or_default(F::super_block_s_magic);
+    let pid = if magic == PID_FS_MAGIC {
+        inode.follow(F::inode_i_private)?
+    } else if is_pidfd {
+        file.follow(F::file_private_data)?
+    } else {
+        return None;
+    };
+    Some(task::pid_number(pid))
 }
 
 /// Whether this open made the file.

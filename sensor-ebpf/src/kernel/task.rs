@@ -36,7 +36,7 @@ pub(crate) fn is_compat(task: Kernel) -> bool {
 
 /// The number of a pid structure in the initial namespace; that is its first level.
 #[inline(always)]
-fn pid_number(pid: Kernel) -> u32 {
+pub(crate) fn pid_number(pid: Kernel) -> u32 {
     match pid.address(F::pid_numbers) {
         Some(numbers) => numbers.read_or_default(F::upid_nr),
         None => 0,

@@ -35,7 +35,7 @@ const PARAMETERS: &[(&str, FieldType)] = &[
     ("mountfd", Int64), ("msgcontrol", Bytes), ("name", Text), ("nativeID", Uint16), ("newcur", Int64),
     ("newdir", Int64), ("newdirfd", Int64), ("newfd", Int64), ("newmax", Int64), ("newpath", Text),
     ("next", Int64), ("nr_args", Uint32), ("nsems", Int32), ("nsops", Uint32), ("nstype", Uint32),
-    ("offin", Uint64), ("offout", Uint64), ("offset", Uint64), ("oldcur", Int64), ("olddir", Int64),
+    ("offin", Uint64), ("offout", Uint64), ("offset", Uint64), ("oldcomm", Text), ("oldcur", Int64), ("olddir", Int64),
     ("olddirfd", Int64), ("oldfd", Int64), ("oldmax", Int64), ("oldpath", Text), ("op", Uint16),
     ("opcode", Uint16), ("operation", Uint32), ("option", Uint32), ("optlen", Uint32), ("optname", Uint8),
     ("out_fd", Int64), ("path", Text), ("pathname", Text), ("peer", Uint64), ("pgft_maj", Uint64),

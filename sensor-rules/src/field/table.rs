@@ -348,6 +348,14 @@ super::fields! {
     PathMismatch "path.mismatch" Bool [Own] None "the caller's name is not the file's: links, dots, or a race; a relative name is compared with the end of the path";
     PathUnresolved "path.unresolved" Bool [Own] None "the path is only the caller's word: the kernel has not resolved it";
     ProcKey "proc.key" Text [Own] None "stable id of the process, tgid:start in ns after boot; never reused before a restart";
+    ThreadName "thread.name" Text [Own] None "name that the thread has now, which it can choose; proc.name is that of the program as it started";
+    TargetPid "target.pid" Int64 [Own] None "id of the process that the event is about: which got a signal, is traced, whose memory is read or written, whose name or cgroup changes";
+    TargetKey "target.key" Text [Own] None "stable id of that process, as proc.key";
+    TargetName "target.name" Text [Own] None "name of that process";
+    TargetExepath "target.exepath" Text [Own] None "program of that process";
+    TargetCmdline "target.cmdline" Text [Own] None "command line of that process";
+    TargetContainerId "target.container.id" Text [Own] None "container of that process, as container.id";
+    TargetContainerName "target.container.name" Text [Own] None "name of that container";
     ProcArgsTruncated "proc.args.truncated" Bool [Own] None "the program's arguments are cut or could not be read";
     ProcLineageIncomplete "proc.lineage.incomplete" Bool [Own] None "the line of ancestors does not reach the first process, or the program of one of them is not known";
     ProcExeSha256 "proc.exe.sha256" Text [Own] None "SHA-256 of the very file that runs, in hexadecimal digits";

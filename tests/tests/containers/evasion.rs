@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use sensor_proto::v1::Detection;
 use sensor_tests::{
     cgroup::Cgroup,
     container::Container,
@@ -51,6 +52,99 @@ fn shell_of(cgroup: &str, first: u32) -> Option<u32> {
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             *pid != first && name.trim() == "sh" && own.lines().any(|line| line.ends_with(cgroup))
         })
+}
+
+const MOVES: &str = r"
+- rule: move
+  desc: a process was put into another cgroup
+  condition: evt.type = cgroup_attach_task
+  output: >
+    %evt.hook %evt.arg.path %evt.arg.id %proc.name %proc.pid %container.id %target.pid %target.name %target.container.id
+    %target.exepath
+  priority: NOTICE
+
+- rule: signal
+  desc: a process of a container gets a signal
+  condition: evt.type = kill and target.container.id != host
+  output: >
+    %evt.args %proc.name %container.id %target.pid %target.name %target.exepath %target.container.id
+  priority: NOTICE
+";
+
+/// C02: the move itself is told when it is made: who, where to, and whose process it was.
+#[test]
+fn c02_the_move_itself_is_told() {
+    let Some(agent) = agent_with(&[], |builder| builder.rules(MOVES)) else {
+        return;
+    };
+    let container = Container::builder().run(&["/bin/sleep", "1000"]).unwrap();
+    let target = Cgroup::new(&format!("/docker/{}", "b".repeat(64))).unwrap();
+    let mut stream = agent.client.subscribe(None).unwrap();
+    target.admit(container.pid()).unwrap();
+    let path = format!("/docker/{}", "b".repeat(64));
+    let is_move = |found: &Detection| found.rule == "move" && found.text("evt.arg.path") == path;
+    let found = stream.find(wait::DEADLINE, is_move).unwrap();
+    let found = found.unwrap_or_else(|| panic!("no move; {}", agent.sensor.log()));
+    assert_eq!(found.text("evt.hook"), "tp_btf/cgroup_attach_task");
+    assert_eq!(
+        found.number("target.pid"),
+        i64::from(container.pid()),
+        "{found:#?}"
+    );
+    assert_eq!(
+        found.number("evt.arg.id"),
+        i64::try_from(target.id().unwrap()).unwrap()
+    );
+    assert_eq!(
+        found.number("proc.pid"),
+        i64::from(std::process::id()),
+        "who did it: this test"
+    );
+    assert_eq!(found.text("container.id"), "host");
+    assert_eq!(found.text("target.name"), "sleep");
+    let own = container.id();
+    assert_eq!(found.text("target.container.id"), own.get(..12).unwrap_or(own));
+    drop(container);
+}
+
+/// E22: who signals whom, by the numbers of the container's own pid namespace and by the host's.
+#[test]
+fn e22_a_process_of_a_container_is_known_by_whatever_number_it_is_named() {
+    let Some(agent) = agent_with(&[], |builder| builder.rules(MOVES)) else {
+        return;
+    };
+    let container = Container::builder().run(&["/bin/sleep", "1000"]).unwrap();
+    let own = container.id();
+    let short = own.get(..12).unwrap_or(own);
+    for (by, is_within) in [("within", true), ("the host", false)] {
+        let mut stream = agent.client.subscribe(None).unwrap();
+        let mut command = if is_within {
+            container.exec_command(&["/bin/sh", "-c", "kill -CONT 1"])
+        } else {
+            let mut kill = Command::new("/bin/sh");
+            kill.args(["-c", &format!("kill -CONT {}", container.pid())]);
+            kill
+        };
+        assert!(command.status().unwrap().success(), "{by}");
+        let found = stream
+            .find(wait::DEADLINE, |found| {
+                found.rule == "signal" && found.text("evt.args").contains("SIGCONT")
+            })
+            .unwrap()
+            .unwrap_or_else(|| panic!("{by}: no signal; {}", agent.sensor.log()));
+        assert_eq!(
+            found.number("target.pid"),
+            i64::from(container.pid()),
+            "{by}: {found:#?}"
+        );
+        assert_eq!(found.text("target.name"), "sleep", "{by}");
+        assert_eq!(found.text("target.container.id"), short, "{by}");
+        assert_eq!(
+            found.text("container.id"),
+            if is_within { short } else { "host" },
+            "{by}"
+        );
+    }
 }
 
 const OPEN: &str = r#"
@@ -118,7 +212,7 @@ fn find_busybox(
     stream: &mut sensor_tests::client::Subscription<'_>,
     agent: &crate::agent::Agent,
     word: &str,
-) -> sensor_proto::v1::Detection {
+) -> Detection {
     let found = stream.find(wait::DEADLINE, |one| {
         one.text("proc.name") == "busybox" && one.text("proc.args") == format!("echo {word}")
     });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sensor_proto::v1::subscribe_response::Item;
-use sensor_tests::{values::Values as _, wait::DEADLINE};
+use sensor_tests::{helper, values::Values as _, wait::DEADLINE};
 
 use crate::agent::{Agent, Vault, agent, pid_of, run, text};
 
@@ -145,6 +145,18 @@ fn are_told(agent: &Agent, group: &str, expected: Expected) -> u32 {
             name_of(results[call.as_str()]),
             "{group} {call}"
         );
+        if group == "process" && call != "open" {
+            assert_eq!(found.text("target.pid"), child, "{call}: {found:#?}");
+            assert_eq!(found.text("target.name"), "e2e-powers", "{call}");
+            assert_eq!(
+                found.text("target.exepath"),
+                text(&helper::path("powers").unwrap()),
+                "{call}"
+            );
+            assert!(found.text("target.cmdline").contains(group), "{call}");
+            assert_eq!(found.text("target.container.id"), "host", "{call}");
+            assert_eq!(found.text("target.container.name"), "host", "{call}");
+        }
         missing.remove(call.as_str());
     }
     pid

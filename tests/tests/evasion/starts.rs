@@ -103,6 +103,7 @@ fn e06_a_process_that_takes_a_trusted_name() {
     for (way, call) in [("rename", "prctl"), ("rename-by-file", "openat")] {
         let mut watch = agent.watch();
         let mut critical = agent.watch();
+        let mut names = agent.watch();
         let (pid, _) = run("starts", &[way, "dockerd"]);
         let found = watch.of("trusted reader", pid, |_| true);
         assert_eq!(
@@ -112,6 +113,19 @@ fn e06_a_process_that_takes_a_trusted_name() {
         );
         let found = critical.of("renamed", pid, |_| true);
         assert_eq!(found.text("evt.type"), call, "{way}");
+        // And the kernel's own word, whatever call it was.
+        let found = names.of("process renamed", pid, |_| true);
+        assert_eq!(found.text("evt.hook"), "tp_btf/task_rename", "{way}");
+        assert_eq!(found.text("evt.arg.comm"), "dockerd", "{way}");
+        assert_eq!(found.text("evt.arg.oldcomm"), "e2e-starts", "{way}");
+        assert_eq!(
+            found.text("thread.name"),
+            "e2e-starts",
+            "{way}: it has no other name yet"
+        );
+        assert_eq!(found.text("proc.name"), "e2e-starts", "{way}");
+        assert_eq!(found.number("target.pid"), i64::from(pid), "{way}");
+        assert_eq!(found.text("target.key"), found.text("proc.key"), "{way}");
     }
 }
 

@@ -182,3 +182,34 @@ fn a_namespace_that_is_joined_changes_not_where_children_are_known_to_come_from(
     let identity = table.get(own).unwrap().identity;
     assert_eq!((identity.mount_ns, identity.net_ns), (0, 4_026_532_001));
 }
+
+#[test]
+fn a_process_is_found_by_its_id_within_its_own_namespace() {
+    const INNER: u32 = 4_026_532_200;
+    let mut table = Processes::new(16, 0);
+    let mut add = |tgid: u32, start_time_ns, pid_ns, vpid| {
+        let mut process = process(key(tgid, start_time_ns), None);
+        process.identity.pid_ns = pid_ns;
+        process.identity.vpid = vpid;
+        table.insert(process, 0);
+    };
+    add(100, 1, INNER, 1);
+    add(101, 2, INNER, 7);
+    add(7, 3, INITIAL_PID_NS, 7);
+    // The id is used again within, and the number outside, too.
+    add(102, 4, INNER, 7);
+    add(101, 5, INNER + 1, 7);
+    let of = |table: &Processes, pid_ns, id| table.within(pid_ns, id).map(|found| found.key.tgid);
+    assert_eq!(of(&table, INNER, 1), Some(100));
+    assert_eq!(of(&table, INNER, 7), Some(102));
+    assert_eq!(of(&table, INNER + 1, 7), Some(101));
+    assert_eq!(of(&table, INITIAL_PID_NS, 7), Some(7));
+    assert_eq!(of(&table, INITIAL_PID_NS, 1), None);
+    assert_eq!(of(&table, 0, 7), None);
+    for (tgid, start_time_ns) in [(102, 4), (101, 5), (101, 2), (100, 1)] {
+        table.exit(key(tgid, start_time_ns), 10);
+    }
+    table.sweep(SECOND_NS);
+    assert_eq!(of(&table, INNER, 7), None);
+    assert!(table.by_own_id.is_empty(), "{:?}", table.by_own_id);
+}

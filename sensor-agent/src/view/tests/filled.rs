@@ -48,6 +48,8 @@ fn samples() -> Vec<Event<'static>> {
             fixed: record::PlainCall {
                 args: [16, 5, 0, 0, 0, 0],
                 call: Call::Ptrace as u32,
+                target_tgid: 30,
+                target_start_time_ns: 30,
                 ..record::PlainCall::default()
             },
             text: b"",

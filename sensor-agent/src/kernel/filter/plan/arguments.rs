@@ -175,9 +175,13 @@ fn as_number(test: Test<'_>, source: Source) -> Formula {
         | Source::Flags(index, _)
         | Source::Name(index, _) => number(question, negated, half(index), Domain::Short),
         Source::SocketFd | Source::QueuePercent => TRUE,
-        Source::Path | Source::Path2 | Source::Text | Source::Given | Source::Tuple | Source::Address => {
-            constant(question, negated, None)
-        }
+        Source::Path
+        | Source::Path2
+        | Source::Text
+        | Source::Text2
+        | Source::Given
+        | Source::Tuple
+        | Source::Address => constant(question, negated, None),
     }
 }
 
