@@ -83,32 +83,42 @@ fn answer(scratch: &mut Scratch) {
 #[inline(never)]
 fn read_standard(task: u64, standard: &mut Standard) -> i32 {
     clear(standard);
+    let Standard {
+        types,
+        is_socket,
+        family: of_socket,
+        local_port,
+        remote_port,
+        local_address,
+        remote_address,
+        ..
+    } = standard;
     let mut first = 0;
-    for (at, fd) in [0_usize, 1, 2].into_iter().zip(0_u64..) {
+    for (fd, of) in (0_u64..).zip(types) {
         let Some(file) = file::by_descriptor(Kernel(task), fd) else {
             continue;
         };
         let mode: u16 = file
             .follow(F::file_f_inode)
             .map_or(0, |inode| inode.read_or_default(F::inode_i_mode));
-        standard.types[at] = mode & standard::TYPE | standard::OPEN;
+        *of = mode & standard::TYPE | standard::OPEN;
         let Some(sock) = connect::socket_of(file).and_then(|socket| socket.follow(F::socket_sk)) else {
             continue;
         };
         let family: u16 = sock.read_or_default(F::sock_family);
-        standard.types[at] |= family & standard::FAMILY;
+        *of |= family & standard::FAMILY;
         if family != AF_INET && family != AF_INET6 || first != 0 && first != sock.0 {
             continue;
         }
-        standard.is_socket |= 1 << fd;
+        *is_socket |= 1 << fd;
         if first == 0 {
             first = sock.0;
-            standard.family = family;
+            *of_socket = family;
             let ends = Ends {
-                local_port: &mut standard.local_port,
-                remote_port: &mut standard.remote_port,
-                local_address: &mut standard.local_address,
-                remote_address: &mut standard.remote_address,
+                local_port: &mut *local_port,
+                remote_port: &mut *remote_port,
+                local_address: &mut *local_address,
+                remote_address: &mut *remote_address,
             };
             connect::inet_ends(ends, sock, family);
         }
