@@ -357,6 +357,55 @@ fn explain_says_which_part_failed() {
     .assert_eq(&stdout(&output));
 }
 
+/// Of rules about each shape of event, what the kernel decides, what it cannot and why, and what would be cheaper.
+const FOR_THE_KERNEL: &str = "\
+- rule: shadow read
+  desc: decided whole
+  condition: evt.type in (open, openat) and evt.is_open_read=true and fd.name in (/etc/shadow, /etc/gshadow)
+  output: o
+  priority: NOTICE
+- rule: by a shell
+  desc: in part
+  condition: evt.type=openat and fd.name contains secret and proc.name in (sh, bash)
+  output: o
+  priority: NOTICE
+- rule: only who
+  desc: not at all
+  condition: evt.type in (unlink, unlinkat) and proc.pname=nginx and container.id!=host
+  output: o
+  priority: NOTICE
+- rule: to the metadata service
+  desc: before the call
+  condition: evt.type=connect and fd.sip=169.254.169.254 and user.name=root
+  output: o
+  priority: NOTICE
+- rule: set-user-id
+  desc: before the name is read
+  condition: evt.type in (chmod, fchmodat) and evt.arg.mode contains S_ISUID and basename(fs.path.name)=sh
+  output: o
+  priority: NOTICE
+- rule: program
+  desc: never filtered
+  condition: evt.type=execve and proc.name=nc
+  output: o
+  priority: NOTICE
+";
+
+#[test]
+fn explain_says_what_the_kernel_decides_and_what_would_be_cheaper() {
+    let folder = folder(&[("kernel.yaml", FOR_THE_KERNEL)]);
+    let output = sensor(folder.path(), &["rules", "explain", "--kernel", "kernel.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    expect_test::expect_file!["rules_cli/explain-kernel.txt"].assert_eq(&stdout(&output));
+    let arguments = ["rules", "explain", "--kernel", "--format", "json", "kernel.yaml"];
+    let told = json(&sensor(folder.path(), &arguments));
+    let connect = &told[3]["kinds"][0];
+    assert_eq!(
+        (&connect["kind"], &connect["verdict"], &connect["begins"]),
+        (&"connect".into(), &"part".into(), &true.into())
+    );
+}
+
 #[test]
 fn explain_takes_the_event_of_a_case() {
     let folder = sample();

@@ -17,6 +17,7 @@ mod cost;
 mod flood;
 mod latency;
 mod machine;
+mod mix;
 mod overhead;
 mod replay;
 mod report;
@@ -45,11 +46,13 @@ pub enum Bench {
     Churn,
     /// Events a second of whole rule sets over a recorded mix.
     Replay,
+    /// Which share of each kind of event ends in the kernel.
+    Mix,
 }
 
 impl Bench {
     /// All of them, in the order in which they are run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Start,
         Self::Overhead,
         Self::Apps,
@@ -58,6 +61,7 @@ impl Bench {
         Self::Flood,
         Self::Churn,
         Self::Replay,
+        Self::Mix,
     ];
 
     /// Its name on the command line.
@@ -72,6 +76,7 @@ impl Bench {
             Self::Flood => "flood",
             Self::Churn => "churn",
             Self::Replay => "replay",
+            Self::Mix => "mix",
         }
     }
 }
@@ -112,6 +117,7 @@ pub fn run(options: &Options) -> anyhow::Result<String> {
             Bench::Flood => flood::run(options.flood_s)?,
             Bench::Churn => churn::run(options.containers)?,
             Bench::Replay => replay::run()?,
+            Bench::Mix => mix::run()?,
         });
     }
     Ok(report::write(

@@ -82,7 +82,7 @@ fn encode_kinds(encoder: &mut DescriptorEncoder<'_>, kinds: &[KindCounters]) -> 
         ("events_seen", "Events that the probes saw", |kind| kind.seen),
         (
             "events_filtered",
-            "Events left out on purpose: the sensor's own and, where the configuration says so, failed calls",
+            "Events left out on purpose: what no rule can match, the sensor's own and, where the configuration says so, failed calls",
             |kind| kind.filtered,
         ),
         ("events_sent", "Events that were put into a ring", |kind| {

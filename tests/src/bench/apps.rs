@@ -28,7 +28,7 @@ const SECONDS: &str = "2";
 
 /// A program under load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum App {
+pub(super) enum App {
     Compile,
     Redis,
     Nginx,
@@ -46,17 +46,22 @@ impl App {
     }
 
     /// What must be there for it.
-    fn programs(self) -> &'static [&'static str] {
+    pub(super) fn programs(self) -> &'static [&'static str] {
         match self {
             Self::Compile => &["gcc", "make"],
             Self::Redis => &["redis-server", "redis-benchmark"],
             Self::Nginx => &["nginx", "wrk"],
         }
     }
+
+    /// Whether all of it is.
+    pub(super) fn is_there(self) -> bool {
+        self.programs().iter().all(|name| find(name).is_some())
+    }
 }
 
 /// Everything that the programs need, for as long as they run.
-struct Stage {
+pub(super) struct Stage {
     folder: tempfile::TempDir,
     /// Ended when it is dropped.
     servers: Vec<Server>,
@@ -75,8 +80,7 @@ impl Drop for Server {
 
 /// Takes turns, as the benchmark of single operations does.
 pub(super) fn run(rounds: u32) -> anyhow::Result<Section> {
-    let is_there = |app: &App| app.programs().iter().all(|name| find(name).is_some());
-    let (apps, missing): (Vec<App>, Vec<App>) = App::ALL.into_iter().partition(is_there);
+    let (apps, missing): (Vec<App>, Vec<App>) = App::ALL.into_iter().partition(|app| app.is_there());
     let mut stage = Stage::new()?;
     stage.start(&apps)?;
     let arms: Vec<Arm> = [Rules::Ours]
@@ -134,7 +138,8 @@ pub(super) fn run(rounds: u32) -> anyhow::Result<Section> {
     })
 }
 
-fn find(name: &str) -> Option<PathBuf> {
+/// Where a program is.
+pub(super) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])
@@ -148,7 +153,7 @@ fn free_port() -> anyhow::Result<u16> {
 }
 
 impl Stage {
-    fn new() -> anyhow::Result<Self> {
+    pub(super) fn new() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("sensor-bench-").tempdir()?;
         project(folder.path())?;
         Ok(Self {
@@ -159,7 +164,8 @@ impl Stage {
         })
     }
 
-    fn start(&mut self, apps: &[App]) -> anyhow::Result<()> {
+    /// Starts the servers among these.
+    pub(super) fn start(&mut self, apps: &[App]) -> anyhow::Result<()> {
         let at = self.folder.path().to_owned();
         if apps.contains(&App::Redis) {
             let mut command = Command::new(find("redis-server").context("redis-server")?);
@@ -196,7 +202,7 @@ impl Stage {
     }
 
     /// Time of a whole run, or of one request.
-    fn measure(&self, app: App) -> anyhow::Result<f64> {
+    pub(super) fn measure(&self, app: App) -> anyhow::Result<f64> {
         match app {
             App::Compile => {
                 let began = Instant::now();

@@ -26,6 +26,7 @@ Benchmarks:
   flood      as many events as this machine can make, and where each of them went
   churn      thousands of containers, and what the agent still holds when they are gone
   replay     events a second of whole rule sets over a recorded mix
+  mix        which share of each kind of event ends in the kernel, while a machine does ordinary work
 
 Needs root and a C compiler; the agent is SENSOR_BIN, or beside this program. Falco's stable rules are measured, too,
 where SENSOR_SHARED has them."

@@ -1,6 +1,6 @@
 //! What the kernel decides of a rule, what it cannot, and why: for people.
 
-use sensor_common::{filter::Stage, kind::Kind};
+use sensor_common::{filter::Stage, kind::Kind, syscall::Call};
 use sensor_rules::{
     field::{Field, FieldRef},
     partial::{Demand, Question, TextRelation},
@@ -44,6 +44,8 @@ pub struct Explained {
     pub verdict: Verdict,
     /// Before any name is read, some events are left out.
     pub is_early: bool,
+    /// On cgroups, before the call is made, some are.
+    pub begins: bool,
     /// Tests that the kernel makes.
     pub decided: Vec<Tested>,
     /// Tests that it takes for true.
@@ -64,6 +66,9 @@ pub fn explain(demand: &Demand, types: &EventTypes) -> Vec<Explained> {
                 verdict: Verdict::Nothing,
                 is_early: place::of(kind).any(|place| place == Place::Exit(Stage::Early))
                     && is_selective(&plan::of(demand, kind, Stage::Early, types), kind),
+                begins: place::of(kind).any(|place| {
+                    matches!(place, Place::Cgroup(_)) && is_selective(&whole.known_at(place), kind)
+                }),
                 decided: Vec::new(),
                 undecided: Vec::new(),
             };
@@ -80,12 +85,14 @@ pub fn explain(demand: &Demand, types: &EventTypes) -> Vec<Explained> {
 
 /// Whether a formula leaves out anything but calls of other types.
 fn is_selective(formula: &Formula, kind: Kind) -> bool {
-    match formula {
-        Formula::All(parts) => parts.iter().any(|part| is_selective(part, kind)),
-        Formula::Any(parts) => parts.is_empty() || parts.iter().all(|part| is_selective(part, kind)),
-        Formula::Number(number, _) => *number != plan::call_number(kind),
-        Formula::Text { .. } => true,
-    }
+    let number = plan::call_number(kind);
+    let of_calls = Call::ALL
+        .into_iter()
+        .filter(|call| call.kind() == Some(kind))
+        .map(|call| formula.given(number, i64::from(call as u32)))
+        .filter(|of_call| !of_call.is_false())
+        .collect::<Vec<_>>();
+    !of_calls.is_empty() && of_calls.iter().all(|of_call| !of_call.is_true())
 }
 
 impl Explained {
@@ -156,6 +163,12 @@ fn describe(question: &Question, negated: bool) -> String {
 /// What makes a test dear that the kernel makes.
 fn dear(question: &Question) -> (&'static str, &'static str) {
     match question.texts() {
+        // Flags are bits.
+        Some((TextRelation::Contains, _))
+            if matches!(question.field().field, Field::EvtArg | Field::EvtRawarg) =>
+        {
+            ("", "")
+        }
         Some((TextRelation::Contains, _)) => (
             "each place of the text is looked at",
             "startswith, endswith, pmatch or fd.filename, where one of them says the same",

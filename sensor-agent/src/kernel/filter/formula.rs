@@ -232,6 +232,23 @@ impl Formula {
         }
     }
 
+    /// The same, where this number is known to be this.
+    #[must_use]
+    pub fn given(&self, number: Number, value: i64) -> Self {
+        match self {
+            Self::All(parts) => Self::all(parts.iter().map(|part| part.given(number, value))),
+            Self::Any(parts) => Self::any(parts.iter().map(|part| part.given(number, value))),
+            Self::Number(of, ranges) if *of == number => {
+                if ranges.iter().any(|(low, high)| (*low..=*high).contains(&value)) {
+                    TRUE
+                } else {
+                    FALSE
+                }
+            }
+            Self::Number(..) | Self::Text { .. } => self.clone(),
+        }
+    }
+
     /// The same, with every set of more constants than these taken for undecided.
     #[must_use]
     pub fn weakened(&self, constants_max: usize) -> Self {

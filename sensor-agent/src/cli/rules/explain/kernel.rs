@@ -61,7 +61,13 @@ fn text(rules: &[Rule<'_>]) -> String {
             } else {
                 ""
             };
-            let _ = writeln!(out, "  {}: {}{early}", one.kind.name(), verdict(one.verdict));
+            let begins = if one.begins {
+                ", also on cgroups before the call"
+            } else {
+                ""
+            };
+            let (kind, verdict) = (one.kind.name(), verdict(one.verdict));
+            let _ = writeln!(out, "  {kind}: {verdict}{early}{begins}");
             for (list, sign) in [(&one.decided, '+'), (&one.undecided, '?')] {
                 for tested in list {
                     let _ = writeln!(out, "    {sign} {}", clean(&tested.test));
@@ -108,6 +114,7 @@ fn as_json((name, kinds): &Rule<'_>) -> Value {
                 Verdict::Nothing => "nothing",
             },
             "early": one.is_early,
+            "begins": one.begins,
             "decided": tests(&one.decided),
             "undecided": tests(&one.undecided),
         })
