@@ -41,6 +41,12 @@ const CAPABILITIES: &[(&str, u32, bool, &str)] = &[
         "files of other users, for hooks that restore them",
     ),
     ("CAP_KILL", 5, false, "the hook that kills process trees"),
+    (
+        "CAP_SYS_ADMIN",
+        CAP_SYS_ADMIN,
+        false,
+        "seeing that somebody detached the sensor's links, and putting back filters that somebody took out",
+    ),
 ];
 
 /// `CAP_SYS_ADMIN` includes the first two on every kernel.

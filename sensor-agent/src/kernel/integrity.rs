@@ -33,7 +33,11 @@ pub struct Tampering {
 
 /// What is in a map's slot.
 enum Entry {
-    Program { id: u32, program: OwnedFd },
+    Program {
+        id: u32,
+        /// `None` without `CAP_SYS_ADMIN`: the kernel then gives nobody a program by its number.
+        program: Option<OwnedFd>,
+    },
     Bytes(Vec<u8>),
     Empty,
 }
@@ -61,6 +65,9 @@ const GUARDED: [(&str, u32, Option<usize>); 10] = [
     ("SOURCES", 1, Some(4)),
     ("IO_CALLS", IO_OPERATIONS_MAX, Some(4)),
 ];
+
+/// Why a filter is not put back.
+const NOT_HELD: &str = "without CAP_SYS_ADMIN it cannot be put back, so that slot lets every event pass";
 
 /// The maps that nobody changes once they are filled: frozen.
 const CONSTANT: [&str; 3] = ["HANDLERS", "CONTINUE", "CALLS"];
@@ -147,10 +154,11 @@ impl Guarded {
             return Ok(Entry::Bytes(bytes));
         }
         let id = bytes.first_chunk().map_or(0, |id| u32::from_ne_bytes(*id));
-        Ok(Entry::Program {
-            id,
-            program: inspect::hold_program(id)?,
-        })
+        let program = match inspect::hold_program(id) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+            held => Some(held?),
+        };
+        Ok(Entry::Program { id, program })
     }
 
     fn check(&self) -> io::Result<Option<Tampering>> {
@@ -173,7 +181,14 @@ impl Guarded {
             let repaired = match expected {
                 Entry::Empty => bpf::clear_slot(self.map.as_fd(), slot),
                 Entry::Bytes(expected) => inspect::set_entry(self.map.as_fd(), slot, expected),
-                Entry::Program { program, .. } => bpf::set_slot(self.map.as_fd(), slot, program.as_fd()),
+                Entry::Program {
+                    program: Some(program),
+                    ..
+                } => bpf::set_slot(self.map.as_fd(), slot, program.as_fd()),
+                // An empty slot passes every event: no more can be put right, and nothing is lost.
+                Entry::Program { program: None, .. } => {
+                    bpf::clear_slot(self.map.as_fd(), slot).and_then(|()| Err(io::Error::other(NOT_HELD)))
+                }
             };
             if let Err(error) = repaired {
                 failed = error.to_string();

@@ -19,6 +19,7 @@ mod python;
 mod record;
 mod reload;
 mod respond;
+mod rights;
 mod selftest;
 mod shutdown;
 mod stream;
