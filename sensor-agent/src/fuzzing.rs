@@ -16,32 +16,71 @@ use sensor_rules::fuzzing::Target;
 
 use crate::{
     config,
+    inventory::owner::Owner,
     runtime::{docker, oci, podman},
     state::{
-        container,
+        container, runtime_call,
+        users::{Users, accounts, ids, ids::IdMap},
         workload::{ContainerFacts, LABELS_MAX, MOUNTS_MAX, TEXT_BYTES_MAX},
     },
 };
 
 /// Every target of this crate.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
+    ("accounts", accounts),
     ("cgroup_path", cgroup_path),
     ("config", config),
     ("pod", pod),
     ("record", record),
     ("recording", recording),
     ("runtime_answer", runtime_answer),
+    ("runtime_call", runtime_call),
     ("runtime_file", runtime_file),
 ];
 
 /// Longer inputs only take longer.
 const INPUT_BYTES_MAX: usize = 64 * 1024;
 
-/// The path of a cgroup: whatever container it names, its names are parts of the path.
+/// A container's `/etc/passwd`, which is read as its `/etc/group` and as a map of ids, too: each name is one of a line, and
+/// short; an id has a meaning inside, or the kernel's id for none.
+///
+/// # Panics
+/// Where the law is broken.
+pub fn accounts(input: &[u8]) {
+    if input.len() > INPUT_BYTES_MAX {
+        return;
+    }
+    let users = Users::within_bounds(input, input);
+    let map = IdMap::parse(input);
+    for line in input.split(|byte| *byte == b'\n') {
+        let id = line.split(|byte| *byte == b':').nth(2);
+        let id = id.and_then(|id| std::str::from_utf8(id).ok()?.parse::<u32>().ok());
+        let Some(id) = id else { continue };
+        let user = users.user(id);
+        let texts = [
+            users.user_name(id),
+            users.group_name(id),
+            user.map(|user| &*user.home),
+            user.map(|user| &*user.shell),
+        ];
+        for text in texts.into_iter().flatten() {
+            assert!(text.len() <= accounts::TEXT_BYTES_MAX, "{} bytes", text.len());
+            assert!(!text.contains(&b':') && !text.contains(&b'\n'), "{text:?}");
+        }
+        assert!(!map.is_empty() || map.inside(id) == ids::OVERFLOW_ID);
+    }
+    assert!(users.bytes() <= 2 * accounts::ENTRIES_MAX * (4 * accounts::TEXT_BYTES_MAX));
+}
+
+/// The path of a cgroup: whatever container it names, its names are parts of the path; the unit that it is of is short.
 ///
 /// # Panics
 /// Where the law is broken.
 pub fn cgroup_path(input: &[u8]) {
+    let Owner::Host { unit } = Owner::of_cgroup(input) else {
+        panic!("a cgroup is the host's")
+    };
+    assert!(!unit.is_empty() && unit.len() <= 256, "{unit:?}");
     let Some(found) = container::from_cgroup_path(input) else {
         return;
     };
@@ -101,6 +140,26 @@ pub fn pod(input: &[u8]) {
 pub fn runtime_answer(input: &[u8]) {
     if input.len() <= INPUT_BYTES_MAX {
         crate::runtime::socket::fuzzing::answer(input);
+    }
+}
+
+/// The working directory and, behind a line break, the arguments of somebody who may be a runtime: a bundle is an absolute
+/// path, and an id is an argument that names no folder.
+///
+/// # Panics
+/// Where the law is broken.
+pub fn runtime_call(input: &[u8]) {
+    let at = memchr::memchr(b'\n', input).unwrap_or(input.len());
+    let (cwd, argv) = input.split_at(at);
+    let argv = argv.strip_prefix(b"\n").unwrap_or(argv);
+    if let Some((bundle, id)) = runtime_call::parse(argv, cwd) {
+        assert!(bundle.is_absolute(), "{}", bundle.display());
+        assert!(!id.is_empty() && !id.contains(['/', '\0']), "{id:?}");
+        assert!(
+            argv.split(|byte| *byte == 0)
+                .any(|argument| argument == id.as_bytes())
+        );
+        assert!(!runtime_call::is_exec(b"sh", argv));
     }
 }
 
