@@ -264,12 +264,33 @@ impl Cri {
 impl Running<'_> {
     /// Starts a container of the image; its id.
     pub fn start(&self, name: &str, command: &[&str]) -> anyhow::Result<String> {
-        let options = self
-            .config
+        self.start_with(name, command, self.options())
+    }
+
+    /// The same, with the process ids of another container, as `kubectl debug --target` has the kubelet do it.
+    pub fn debug(&self, name: &str, target: &str, command: &[&str]) -> anyhow::Result<String> {
+        let options = self.options().map(|options| cri::NamespaceOption {
+            pid: cri::NamespaceMode::Target.into(),
+            target_id: target.into(),
+            ..options
+        });
+        self.start_with(name, command, options)
+    }
+
+    fn options(&self) -> Option<cri::NamespaceOption> {
+        self.config
             .linux
             .as_ref()
             .and_then(|linux| linux.security_context.as_ref())
-            .and_then(|context| context.namespace_options.clone());
+            .and_then(|context| context.namespace_options.clone())
+    }
+
+    fn start_with(
+        &self,
+        name: &str,
+        command: &[&str],
+        options: Option<cri::NamespaceOption>,
+    ) -> anyhow::Result<String> {
         let config = cri::ContainerConfig {
             metadata: Some(cri::ContainerMetadata {
                 name: name.into(),

@@ -293,13 +293,17 @@ impl Residences {
         self.by_id.get(id)
     }
 
-    /// Another container with this pid namespace that runs: a debug container shares that of its target.
+    /// The eldest other container with this pid namespace that runs: a debug container shares that of its target.
     #[must_use]
     pub fn sharing_pids(&self, id: &str) -> Option<&Residence> {
         let own = self.by_id.get(id)?.pid_ns;
+        let is_other = |there: &&Residence| {
+            own != 0 && there.pid_ns == own && !there.has_ended && *there.container.id != *id
+        };
         self.by_id
             .values()
-            .find(|there| own != 0 && there.pid_ns == own && !there.has_ended && *there.container.id != *id)
+            .filter(is_other)
+            .min_by(|a, b| (a.started_ns, &a.container.id).cmp(&(b.started_ns, &b.container.id)))
     }
 
     /// Forgets the containers that nobody remembers.

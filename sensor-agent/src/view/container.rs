@@ -9,12 +9,20 @@ use sensor_rules::{
 
 use super::{View, nanoseconds, pod::join, text, write};
 use crate::state::{
+    State,
     container::{Container, SHORT_ID_CHARS},
+    process::ProcessKey,
     workload::{ContainerFacts, Labels, Mount},
 };
 
 /// What Falco calls the container of a process outside containers.
 pub(super) const HOST: &[u8] = b"host";
+
+/// The machine's first process, whenever it began.
+const INIT: ProcessKey = ProcessKey {
+    tgid: 1,
+    start_time_ns: 0,
+};
 
 /// Fields whose values are facts that others tell, which may come late.
 pub(super) const fn is_fact(field: Field) -> bool {
@@ -67,6 +75,7 @@ pub(super) const fn is_of_container(field: Field) -> bool {
                 | Field::ContainerDuration
                 | Field::ContainerUnverified
                 | Field::ContainerOuterId
+                | Field::ContainerSharesPidsWith
                 | Field::CgroupMoved
                 | Field::ProcIsContainerExec
                 | Field::MetaPending
@@ -102,6 +111,7 @@ impl View<'_> {
                 Some(Value::Bool(!self.facts().is_some_and(|facts| facts.is_verified)))
             }
             Field::ContainerOuterId => Some(short(container?.outer.as_deref()?)),
+            Field::ContainerSharesPidsWith => Some(short(&self.sharing_pids(&container?.id)?.id)),
             Field::CgroupMoved => {
                 let moved = self.state.has_moved(self.process?, self.named_container());
                 Some(Value::Bool(moved))
@@ -110,6 +120,21 @@ impl View<'_> {
             Field::MetaPending => Some(Value::Bool(self.is_pending())),
             _ => fact(self.facts()?, field, arg, buf),
         }
+    }
+
+    /// The other container whose processes this one sees, unless it sees the host's.
+    fn sharing_pids(&self, id: &str) -> Option<&Container> {
+        let State {
+            residences,
+            processes,
+            ..
+        } = self.state;
+        let own = residences.get(id)?.pid_ns;
+        let init = processes.get(INIT);
+        if init.is_some_and(|init| init.identity.pid_ns == own) {
+            return None;
+        }
+        Some(&residences.sharing_pids(id)?.container)
     }
 
     /// When the container's first process began, in nanoseconds after boot.

@@ -12,6 +12,9 @@ use crate::{
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+/// The pid namespace of the container that [`start`] has processes in.
+const PID_NS: u32 = 5;
+
 fn context() -> Context {
     Context {
         types: EventTypes::new().unwrap(),
@@ -44,6 +47,7 @@ fn start(state: &mut State, tgid: u32, parent: u32, name: &[u8], argv: &[u8]) {
         loginuid: u32::MAX,
         sid: 10,
         tty: 34816,
+        pid_ns: PID_NS,
         ..Identity::default()
     };
     let mut header = header(tgid, u64::from(tgid));

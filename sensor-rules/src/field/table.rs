@@ -369,6 +369,7 @@ super::fields! {
     GroupVgid "group.vgid" Uint32 [Own] None "effective group id as the process itself sees it, in its own user namespace";
     ContainerUnverified "container.unverified" Bool [Own] None "only the cgroup's name says so: no runtime knows of the container";
     ContainerOuterId "container.outer.id" Text [Own] None "id of the container around the container, as container.id shows ids; no value without one";
+    ContainerSharesPidsWith "container.shares_pids_with" Text [Own] None "id of the eldest other running container in the same pid namespace, as container.id shows ids: what a debug container looks at; no value without one, or in the host's";
     CgroupMoved "cgroup.moved" Bool [Own] None "the process is in a cgroup of another container than its own, or of none";
     MetaPending "meta.pending" Bool [Own] None "facts on container, pod or file were still being fetched; an update with the same id follows";
     K8sPodOwnerKind "k8s.pod.owner.kind" Text [Own] None "what controls the pod: Deployment, DaemonSet, StatefulSet, Job, …";

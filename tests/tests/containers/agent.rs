@@ -18,7 +18,7 @@ const RULES: &str = r"
     %proc.name %proc.args %proc.is_container_exec %container.id %container.full_id %container.name %container.type
     %container.image %container.image.repository %container.image.tag %container.image.id %container.privileged
     %container.host_network %container.host_pid %container.label[team] %container.mount.dest[/srv*] %container.unverified
-    %container.start_ts %container.outer.id %cgroup.moved %k8s.pod.name %k8s.ns.name %k8s.pod.uid %k8s.pod.sandbox_id
+    %container.start_ts %container.outer.id %container.shares_pids_with %cgroup.moved %k8s.pod.name %k8s.ns.name %k8s.pod.uid %k8s.pod.sandbox_id
     %k8s.pod.label[app] %meta.pending %evt.incomplete %user.uid %user.vuid %user.name
     %user.homedir %user.shell %group.gid %group.vgid %group.name %thread.cgroups
   priority: NOTICE

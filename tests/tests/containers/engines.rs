@@ -141,6 +141,45 @@ fn named_engine(agent: &Agent, engine: &Engine, kind: Kind, runtime: &str) {
 }
 
 #[test]
+fn a_debug_container_says_whose_processes_it_looks_at() {
+    let Some(agent) = agent(&[Kind::Docker]) else {
+        return;
+    };
+    let engine = engine(Kind::Docker);
+    let mut stream = agent.client.subscribe(None).unwrap();
+    let run = [
+        "run",
+        "--detach",
+        "--name",
+        "e2e-target",
+        "--network",
+        "none",
+        IMAGE,
+    ];
+    let sleep = ["/bin/sh", "-c", "/bin/echo e2e-target; sleep 1000"];
+    let target = engine.run(&[&run[..], &sleep].concat()).unwrap();
+    let found = find(&mut stream, &agent, "e2e-target");
+    assert_eq!(found.text("container.shares_pids_with"), "", "{found:#?}");
+    let cases = [
+        (
+            "e2e-debug-target",
+            &["--pid", "container:e2e-target"][..],
+            &target[..12],
+        ),
+        ("e2e-debug-host", &["--pid", "host"], ""),
+        ("e2e-debug-own", &[], ""),
+    ];
+    for (word, options, expected) in cases {
+        let rest = [options, &[IMAGE, "/bin/echo", word]].concat();
+        engine.run_once("e2e-debug", &rest).unwrap();
+        let found = find(&mut stream, &agent, word);
+        assert_eq!(found.text("container.name"), "e2e-debug", "{found:#?}");
+        assert_eq!(found.text("container.shares_pids_with"), expected, "{found:#?}");
+    }
+    engine.run(&["rm", "--force", "e2e-target"]).unwrap();
+}
+
+#[test]
 fn containers_that_live_for_milliseconds_are_all_told_with_their_names() {
     let Some(agent) = agent(&[Kind::Docker, Kind::Podman]) else {
         return;

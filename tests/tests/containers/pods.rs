@@ -82,6 +82,13 @@ fn a_pods_containers_are_named_at_the_first_exec_and_through_exec_restart_and_st
     assert_named(&found, &web, "app", &id);
     assert!(found.is("proc.is_container_exec"), "{found:#?}");
 
+    // What `kubectl debug --target` does.
+    let command_of_debug = ["/bin/echo", "e2e-pod-debug"];
+    let debug = running.debug("debugger", &id, &command_of_debug).unwrap();
+    let found = find(&mut stream, &agent, "e2e-pod-debug");
+    assert_named(&found, &web, "debugger", &debug);
+    assert_eq!(found.text("container.shares_pids_with"), id[..12], "{found:#?}");
+
     // The kubelet restarts a container by another of the same name.
     running.stop(&id).unwrap();
     let second = running.start("app", &command).unwrap();

@@ -162,9 +162,31 @@ fn host_state() -> (State, tempfile::TempDir) {
         packaged: Packaged::Owned("bash".into()),
     };
     state.take(Fact::Program(program, Some(facts)));
+    debug_container(&mut state);
     pod::tell_runtime(&mut state);
     pod::tell_api(&mut state);
     (state, root)
+}
+
+/// Another container with the process ids of the first.
+fn debug_container(state: &mut State) {
+    let identity = Identity {
+        parent_tgid: 1,
+        pid_ns: PID_NS,
+        ..Identity::default()
+    };
+    let cgroup = format!("/docker/{}", "e".repeat(64));
+    let fork = Fork {
+        fixed: record::Fork {
+            identity,
+            ..record::Fork::default()
+        },
+        cgroup: cgroup.as_bytes(),
+    };
+    state.apply(&Event {
+        header: header(70, 70),
+        body: Body::Fork(fork),
+    });
 }
 
 fn answers(view: &View<'_>, field: Field) -> bool {
