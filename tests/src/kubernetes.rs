@@ -127,6 +127,50 @@ impl Node {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
+    /// What containers of pods of a namespace have written.
+    #[must_use]
+    pub fn pods_said(&self, namespace: &str) -> String {
+        let folder = self.inside("/var/log/pods");
+        let mut files: Vec<_> = fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(namespace))
+            .map(|entry| entry.path())
+            .collect();
+        let mut text = String::new();
+        while let Some(path) = files.pop() {
+            if path.is_dir() {
+                files.extend(
+                    fs::read_dir(path)
+                        .into_iter()
+                        .flatten()
+                        .flatten()
+                        .map(|entry| entry.path()),
+                );
+            } else {
+                text.push_str(&fs::read_to_string(path).unwrap_or_default());
+            }
+        }
+        text
+    }
+
+    /// What the agent's pod counts: the text of its metrics.
+    pub fn metrics(&self, address: &str) -> anyhow::Result<String> {
+        let is_agent = |pid: &u32| {
+            let program = fs::read_link(format!("/proc/{pid}/exe"));
+            program.is_ok_and(|program| program == Path::new("/usr/bin/sensor"))
+        };
+        let agent = descendants(std::process::id()).into_iter().find(is_agent);
+        let agent = agent.context("the agent does not run")?;
+        let output = Command::new("nsenter")
+            .arg(format!("--net=/proc/{agent}/ns/net"))
+            .args(["curl", "-sS", "-m", "20", &format!("http://{address}/metrics")])
+            .output()?;
+        ensure!(output.status.success(), "curl: {output:?}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     /// Sends the API server a signal.
     pub fn signal_api(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
         let text = fs::read_to_string(self.path("log/apiserver.pid"))?;

@@ -9,7 +9,7 @@
     reason = "a panic is how a test reports"
 )]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use sensor_proto::v1::{Detection, Pod};
@@ -22,6 +22,9 @@ use sensor_tests::{
 
 const RULE: &str = "Password file read";
 const DEADLINE: Duration = Duration::from_mins(2);
+
+/// Where the agent has its metrics, in the network namespace of its pod.
+const METRICS: &str = "127.0.0.1:9766";
 
 /// A shell line that reads a password file again and again, with a word that tells who does.
 fn reader(word: &str) -> String {
@@ -54,10 +57,14 @@ fn twin(generation: &str) -> String {
     )
 }
 
-/// What deploy/ holds, for this machine: without the capability that its root may lack.
+/// What deploy/ holds, for this machine: without the capability that its root may lack, and with metrics.
 fn apply_daemonset(node: &Node) {
     let manifest = std::fs::read_to_string(binary::repository().join("deploy/daemonset.yaml")).unwrap();
-    let manifest = manifest.replace("                - SYS_RESOURCE\n", "");
+    let manifest = manifest.replace("                - SYS_RESOURCE\n", "").replace(
+        "    grpc:\n",
+        &format!("    metrics:\n      address: {METRICS}\n    grpc:\n"),
+    );
+    assert!(manifest.contains(METRICS), "{manifest}");
     for document in manifest.split("\n---\n") {
         let kind = document
             .lines()
@@ -87,9 +94,10 @@ fn client(node: &Node) -> Client {
     found.unwrap_or_else(|| {
         let pods = node.api("GET", "/api/v1/namespaces/sensor/pods", None);
         panic!(
-            "the agent does not answer: {:#}\n{}",
+            "the agent does not answer: {:#}\n{}\n{}",
             pods.unwrap_or_default(),
-            node.said("log/kubelet")
+            node.said("log/kubelet"),
+            node.pods_said("sensor_")
         )
     })
 }
@@ -125,6 +133,16 @@ fn whole(pod: &Pod) -> bool {
     pod.owners.len() == 2 && !pod.owners[1].uid.is_empty()
 }
 
+/// Whether the agent was told that the version which its watch was at is gone.
+fn has_been_gone(node: &Node) -> bool {
+    let counted = node.metrics(METRICS).unwrap();
+    let mut lines = counted.lines();
+    lines.any(|line| {
+        line.strip_prefix("sensor_kubernetes_failures_total{cause=\"gone\"} ")
+            .is_some_and(|count| count != "0")
+    })
+}
+
 #[test]
 fn pods_are_told_whatever_the_api_server_does() {
     let made = match Made::find() {
@@ -134,25 +152,34 @@ fn pods_are_told_whatever_the_api_server_does() {
     let _alone = lock::alone().unwrap();
     let node = Node::start(&made).unwrap();
     report::note(format_args!("node ready after {} s", node.said("ready").trim()));
-    let post = |path: &str, body: &str| node.api("POST", path, Some(body)).unwrap();
-    post("/api/v1/namespaces", r#"{"metadata": {"name": "shop"}}"#);
-    post(
-        "/api/v1/namespaces/shop/serviceaccounts",
-        r#"{"metadata": {"name": "clerk"}}"#,
-    );
+    post(&node, "/api/v1/namespaces", r#"{"metadata": {"name": "shop"}}"#);
+    let accounts = "/api/v1/namespaces/shop/serviceaccounts";
+    post(&node, accounts, r#"{"metadata": {"name": "clerk"}}"#);
     // Made by a controller, in its own time.
     let account = wait::until(DEADLINE, || {
-        node.api("GET", "/api/v1/namespaces/shop/serviceaccounts/default", None)
-            .ok()
+        node.api("GET", &format!("{accounts}/default"), None).ok()
     });
     account.expect("the default service account");
-    post("/apis/apps/v1/namespaces/shop/deployments", &deployment("web"));
+    post(&node, DEPLOYMENTS, &deployment("web"));
     apply_daemonset(&node);
     let client = client(&node);
     let mut detections = client.subscribe(None).unwrap();
+    a_pod_is_told_with_all_of_it(&node, &mut detections);
+    its_deployment_is_one_workload(&client);
+    twins_are_told_apart(&node, &mut detections);
+    the_api_server_hangs_is_slow_and_is_gone(&node, &client, &mut detections);
+    it_comes_back_without_the_version(&node, &client, &mut detections);
+}
 
-    // Name, labels, owner, account, node.
-    let (detection, pod) = find(&mut detections, "web", whole);
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/shop/deployments";
+
+fn post(node: &Node, path: &str, body: &str) {
+    node.api("POST", path, Some(body)).unwrap();
+}
+
+/// Name, labels, owner, account, node.
+fn a_pod_is_told_with_all_of_it(node: &Node, detections: &mut Subscription<'_>) {
+    let (detection, pod) = find(detections, "web", whole);
     let told = node
         .api("GET", &format!("/api/v1/namespaces/shop/pods/{}", pod.name), None)
         .unwrap();
@@ -166,48 +193,72 @@ fn pods_are_told_whatever_the_api_server_does() {
     let owners: Vec<_> = pod.owners.iter().map(|owner| owner.kind.as_str()).collect();
     assert_eq!(owners, ["ReplicaSet", "Deployment"]);
     assert_eq!(pod.owners[1].name, "web");
-    assert_eq!(
-        pod.owners[1].uid,
-        uid(&node, "/apis/apps/v1/namespaces/shop/deployments/web")
-    );
+    assert_eq!(pod.owners[1].uid, uid(node, &format!("{DEPLOYMENTS}/web")));
     let id = told["status"]["containerStatuses"][0]["containerID"]
         .as_str()
         .unwrap()
         .to_owned();
     assert_eq!(id, format!("containerd://{}", detection.container.unwrap().id));
+}
 
-    // Made anew under the same name.
-    let twins = "/api/v1/namespaces/shop/pods";
+/// The inventory has both pods as one.
+fn its_deployment_is_one_workload(client: &Client) {
+    let (_, workloads) = client.inventory().unwrap();
+    let web = workloads.iter().find(|workload| workload.kind == "Deployment");
+    let web = web.unwrap_or_else(|| panic!("{workloads:#?}"));
+    assert_eq!((web.namespace.as_str(), web.name.as_str()), ("shop", "web"));
+    let labels: Vec<_> = web.labels.keys().map(String::as_str).collect();
+    assert_eq!(labels, ["app", "tier"], "{web:#?}");
+    assert!(
+        web.programs.iter().any(|program| program.path == "/bin/cat"),
+        "{web:#?}"
+    );
+}
+
+/// Made anew under the same name.
+fn twins_are_told_apart(node: &Node, detections: &mut Subscription<'_>) {
+    const TWIN: &str = "/api/v1/namespaces/shop/pods/twin";
     let mut uids = Vec::new();
     for generation in ["gen-1", "gen-2"] {
-        post(twins, &twin(generation));
-        uids.push(uid(&node, "/api/v1/namespaces/shop/pods/twin"));
-        let (_, pod) = find(&mut detections, generation, |pod| !pod.name.is_empty());
+        post(node, "/api/v1/namespaces/shop/pods", &twin(generation));
+        uids.push(uid(node, TWIN));
+        let (_, pod) = find(detections, generation, |pod| !pod.name.is_empty());
         assert_eq!((pod.name.as_str(), &pod.uid), ("twin", uids.last().unwrap()));
         assert_eq!(pod.labels["generation"], generation);
-        node.api("DELETE", "/api/v1/namespaces/shop/pods/twin", None)
-            .unwrap();
-        let gone = wait::until(DEADLINE, || {
-            node.api("GET", "/api/v1/namespaces/shop/pods/twin", None)
-                .is_err()
-                .then_some(())
-        });
+        node.api("DELETE", TWIN, None).unwrap();
+        let gone = wait::until(DEADLINE, || node.api("GET", TWIN, None).is_err().then_some(()));
         gone.expect("the twin is gone");
     }
     assert_ne!(uids[0], uids[1]);
+}
 
-    // It hangs: what is known stays, and events come as before.
+/// What is known stays, and events come as before.
+fn the_api_server_hangs_is_slow_and_is_gone(node: &Node, client: &Client, detections: &mut Subscription<'_>) {
+    let mut still_whole = || {
+        for _ in 0..10 {
+            assert!(whole(&find(detections, "web", |_| true).1));
+        }
+    };
     node.signal_api(Signal::STOP).unwrap();
-    for _ in 0..10 {
-        assert!(whole(&find(&mut detections, "web", |_| true).1));
-    }
+    still_whole();
     node.signal_api(Signal::CONT).unwrap();
 
-    // It is gone: the same, and it is said.
+    // It runs for a fifth of the time.
+    let until = Instant::now() + Duration::from_secs(4);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while Instant::now() < until {
+                for (signal, time) in [(Signal::STOP, 400), (Signal::CONT, 100)] {
+                    node.signal_api(signal).unwrap();
+                    std::thread::sleep(Duration::from_millis(time));
+                }
+            }
+        });
+        still_whole();
+    });
+
     node.signal_api(Signal::KILL).unwrap();
-    for _ in 0..10 {
-        assert!(whole(&find(&mut detections, "web", |_| true).1));
-    }
+    still_whole();
     let said = wait::until(DEADLINE, || {
         let degraded = client.status().unwrap().degraded;
         degraded
@@ -219,14 +270,18 @@ fn pods_are_told_whatever_the_api_server_does() {
         "API server stopped: {:?}",
         said.expect("status says so")
     ));
+}
 
-    // It comes back, and no longer has the version that the watch was at.
+/// The version that the watch was at is gone: 410.
+fn it_comes_back_without_the_version(node: &Node, client: &Client, detections: &mut Subscription<'_>) {
+    assert!(!has_been_gone(node));
     node.restart_api().unwrap();
-    post("/apis/apps/v1/namespaces/shop/deployments", &deployment("late"));
-    let (_, pod) = find(&mut detections, "late", whole);
+    post(node, DEPLOYMENTS, &deployment("late"));
+    let (_, pod) = find(detections, "late", whole);
     assert_eq!(pod.owners[1].name, "late");
     let healed = wait::until(DEADLINE, || {
         client.status().unwrap().degraded.is_empty().then_some(())
     });
     healed.unwrap_or_else(|| panic!("still degraded: {:?}", client.status().unwrap().degraded));
+    assert!(has_been_gone(node), "{}", node.metrics(METRICS).unwrap());
 }
