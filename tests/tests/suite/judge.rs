@@ -1,6 +1,7 @@
 //! Compares what was told with what had to be.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -59,7 +60,7 @@ impl Judge {
     }
 
     /// What is wrong, a line for each case.
-    pub(crate) fn compare(self, performed: &[(&Ready<'_>, Performed)]) -> Vec<String> {
+    pub(crate) fn compare(&self, performed: &[(&Ready<'_>, Performed)]) -> Vec<String> {
         let faults = || {
             let found = self.found.lock().unwrap();
             let faults: Vec<_> = performed
@@ -75,6 +76,27 @@ impl Judge {
         // The last detections may be on their way.
         wait::until(DEADLINE / 2, || faults().is_empty().then_some(()));
         faults()
+    }
+}
+
+impl Judge {
+    /// Of each rule that was told, the fields of its output for which no detection of it had a value.
+    pub(crate) fn unfilled(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut of_rules: BTreeMap<String, BTreeMap<String, bool>> = BTreeMap::new();
+        for detection in self.found.lock().unwrap().iter() {
+            let fields = of_rules.entry(detection.rule.clone()).or_default();
+            for field in detection.output_fields.keys() {
+                *fields.entry(field.clone()).or_default() |= !detection.text(field).is_empty();
+            }
+        }
+        let unfilled = |fields: BTreeMap<String, bool>| {
+            let empty = fields.into_iter().filter(|(_, is_filled)| !is_filled);
+            empty.map(|(field, _)| field).collect()
+        };
+        of_rules
+            .into_iter()
+            .map(|(rule, fields)| (rule, unfilled(fields)))
+            .collect()
     }
 }
 

@@ -12,6 +12,7 @@
 )]
 
 mod case;
+mod fields;
 mod judge;
 mod perform;
 mod place;
@@ -122,6 +123,7 @@ fn declarative_cases_lead_to_their_detections() {
     let outputs = folder.path().join("outputs.yaml");
     let runnable: Vec<_> = prepared.iter().map(|ready| ready.case).collect();
     std::fs::write(&outputs, extra_outputs(&runnable)).unwrap();
+    let stable = files[0].clone();
     let mut builder = Sensor::builder();
     for file in files {
         builder = builder.rule_files(file);
@@ -154,6 +156,8 @@ fn declarative_cases_lead_to_their_detections() {
     });
     let performed = done.into_inner().unwrap();
     let failures = judge.compare(&performed);
+    fields::perform();
+    let (unfilled, looked_at) = fields::compare(&judge, &stable);
     let mut text = format!(
         "suite: {} cases, {} run, {} passed, {} skipped",
         cases.len(),
@@ -164,7 +168,14 @@ fn declarative_cases_lead_to_their_detections() {
     for (why, count) in &skipped {
         write!(text, "\n  skipped {count}: {why}").unwrap();
     }
+    write!(
+        text,
+        "\n  the outputs of {looked_at} stable rules have all their values, but for {} rules",
+        unfilled.len()
+    )
+    .unwrap();
     report::note(text);
+    assert!(unfilled.is_empty(), "{}", unfilled.join("\n"));
     assert!(
         failures.is_empty(),
         "{}\nthe agent's log:\n{}",
