@@ -45,6 +45,15 @@ pub(super) const NOT_NEEDED: &str = "no loaded rule needs it";
 /// What internet sockets tell of themselves, in each profile.
 pub const BY_SOCKETS: [Kind; 4] = [Kind::Connect, Kind::Bind, Kind::Listen, Kind::Send];
 
+/// What tracepoints of processes tell of themselves, in each profile.
+pub const BY_TASKS: [Kind; 2] = [Kind::Comm, Kind::CgroupMove];
+
+/// Whether a kind is told in each profile, without a system call's hook.
+#[must_use]
+pub fn is_told_without_calls(kind: Kind) -> bool {
+    BY_SOCKETS.contains(&kind) || BY_TASKS.contains(&kind)
+}
+
 /// A hook and whether it is in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookStatus {

@@ -27,7 +27,7 @@ use crate::{
     hub::{Hub, HubLimits},
     identity::{program::Bounds, worker::Identity},
     kernel::{
-        attach::{BY_SOCKETS, Probes, Readers},
+        attach::{Probes, Readers, is_told_without_calls},
         counters::Counters,
         fields::MissingField,
         filter::Installed,
@@ -216,7 +216,7 @@ fn unseen(prepared: &Prepared, types: &EventTypes) -> Vec<String> {
     let set = &prepared.rules.set;
     let missing: Vec<_> = calls(set, types)
         .into_iter()
-        .filter(|call| !call.kind().is_some_and(|kind| BY_SOCKETS.contains(&kind)))
+        .filter(|call| !call.kind().is_some_and(is_told_without_calls))
         .filter_map(|call| types.of_call(call))
         .collect();
     let rules: Vec<_> = set

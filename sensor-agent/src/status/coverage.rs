@@ -8,7 +8,7 @@ use sensor_common::{
 use sensor_proto::v1::{self, coverage::State};
 
 use super::Live;
-use crate::kernel::attach::{BY_SOCKETS, HookStatus};
+use crate::kernel::attach::{HookStatus, is_told_without_calls};
 
 /// Of what each part of the inventory is made.
 const ASPECTS: [(&str, &[Kind]); 4] = [
@@ -65,7 +65,7 @@ fn missing_of(kind: Kind, hooks: &[HookStatus], calls: &[Call]) -> Missing {
         !["sys_exit", "(deny)"].iter().any(|end| hook.name.ends_with(end)) && !hook.name.contains("io_uring")
     };
     let is_lifecycle = matches!(kind.shape(), Shape::Fork | Shape::Exec | Shape::Exit);
-    if (is_lifecycle || BY_SOCKETS.contains(&kind))
+    if (is_lifecycle || is_told_without_calls(kind))
         && hooks.iter().any(|hook| is_told(hook) && tells_alone(hook))
     {
         return Missing::Nothing;

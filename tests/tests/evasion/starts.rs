@@ -9,9 +9,12 @@ use std::{
 };
 
 use sensor_proto::v1::Detection;
-use sensor_tests::{helper, values::Values as _};
+use sensor_tests::{helper, values::Values as _, wait::DEADLINE};
 
-use crate::agent::{Agent, Vault, agent, run, run_command, text};
+use crate::{
+    agent::{Agent, Vault, agent, run, run_command, text},
+    watch,
+};
 
 /// What ran in the end, as it says itself: its id and its file's inode.
 fn ran(printed: &str) -> (u32, i64) {
@@ -127,6 +130,29 @@ fn e06_a_process_that_takes_a_trusted_name() {
         assert_eq!(found.number("target.pid"), i64::from(pid), "{way}");
         assert_eq!(found.text("target.key"), found.text("proc.key"), "{way}");
     }
+}
+
+/// Without any system call's hook.
+#[test]
+fn e06_a_rename_is_told_in_the_profile_lite() {
+    const RULES: &str = r#"
+- rule: renamed
+  desc: a process gets another name
+  condition: evt.type = task_rename and target.exepath contains /e2e-
+  output: "%evt.arg.comm %evt.hook"
+  priority: NOTICE
+"#;
+    let Some(agent) = watch::agent("lite", RULES) else {
+        return;
+    };
+    let mut stream = agent.client.subscribe(None).unwrap();
+    let (pid, _) = run("starts", &["rename", "dockerd"]);
+    let found = stream.find(DEADLINE, |found| {
+        found.rule == "renamed" && watch::pid_of(found) == pid
+    });
+    let found = found.unwrap().expect("the rename is told");
+    assert_eq!(found.text("evt.arg.comm"), "dockerd");
+    assert_eq!(found.text("evt.hook"), "tp_btf/task_rename");
 }
 
 #[test]
