@@ -14,7 +14,11 @@ use sensor_rules::{
     priority::Priority,
 };
 
-use crate::{event::Body, state::process::Image, view::View};
+use crate::{
+    event::Body,
+    state::process::{Credentials, Image},
+    view::View,
+};
 
 /// Ancestors that a detection carries.
 const ANCESTORS_MAX: u32 = 16;
@@ -132,6 +136,7 @@ fn process(view: &View<'_>) -> v1::Process {
             start_time_ns: process.key.start_time_ns,
             name: readable(&image.name),
             exe_path: readable(&image.exe_path),
+            started_as: image.started_as.map(credentials),
         });
     v1::Process {
         pid: header.tgid,
@@ -146,6 +151,16 @@ fn process(view: &View<'_>) -> v1::Process {
         ancestors: ancestors.collect(),
         exe_sha256: view.exe_sha256(),
         exe_package: view.exe_package(),
+        started_as: image.started_as.map(credentials),
+    }
+}
+
+fn credentials(of: Credentials) -> v1::Credentials {
+    v1::Credentials {
+        uid: of.uid,
+        euid: of.euid,
+        loginuid: of.loginuid,
+        cap_effective: of.cap_effective,
     }
 }
 

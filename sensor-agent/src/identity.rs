@@ -7,6 +7,7 @@
 //! for any of it but for the bounded time of [`pipeline::hold`](crate::pipeline).
 
 pub mod accounts;
+pub mod environment;
 pub mod hand;
 pub mod packages;
 pub mod program;

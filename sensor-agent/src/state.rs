@@ -7,6 +7,7 @@
 pub mod answers;
 pub mod cgroup;
 pub mod container;
+pub mod environment;
 pub mod home;
 pub mod inside;
 pub mod lookup;
@@ -27,6 +28,7 @@ use crate::{
 
 use self::{
     cgroup::{Cgroup, Cgroups},
+    environment::Environments,
     home::Wanted,
     inside::Inside,
     lookup::Lookup,
@@ -65,6 +67,8 @@ pub struct State {
     pub inside: Inside,
     /// What is known of program files.
     pub programs: Programs,
+    /// Environments of programs.
+    pub environments: Environments,
     /// From boot time to the calendar, as last told.
     pub clock: Clock,
     /// What somebody should look up.
@@ -88,6 +92,7 @@ impl State {
             users: Users::default(),
             inside: Inside::new(limits.cgroups_max),
             programs: Programs::default(),
+            environments: Environments::default(),
             clock: Clock::from_offset_ns(0),
             lookups: Vec::new(),
         }
@@ -100,6 +105,7 @@ impl State {
             Fact::Names(container, names) => self.inside.names.learn(&*container, names),
             Fact::Ids(user_ns, ids) => self.inside.namespaces.learn(&user_ns, ids),
             Fact::Program(key, facts) => self.programs.files.learn(&key, facts),
+            Fact::Environment(key, found) => self.environments.learn(&key, found),
             fact => self.workloads.take(fact),
         }
     }
@@ -143,6 +149,7 @@ impl State {
                 let epoch_ns = self.clock.epoch_ns(header.time_ns);
                 self.processes.exec(event, exec, epoch_ns, cgroup, home);
                 self.look_up_program(key(event));
+                self.look_up_environment(key(event));
             }
             Body::Exit(_) => {
                 self.leave(key(event));
@@ -178,6 +185,7 @@ impl State {
     /// Forgets what is old; called about once a second.
     pub fn sweep(&mut self, now_ns: u64) {
         self.processes.sweep(now_ns);
+        self.environments.forget_unused(&self.processes);
         self.sweeps = self.sweeps.wrapping_add(1);
         if self.sweeps.is_multiple_of(home::SWEEPS_BETWEEN) {
             self.forget_unused();

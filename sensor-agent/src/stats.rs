@@ -127,6 +127,10 @@ pub struct Stats {
     pub inventory: InventoryStats,
     /// Program files that are known or looked at.
     pub programs: Counter,
+    /// Environments that are known or read.
+    pub environments: Counter,
+    /// Environments that were not kept, because all together took too much memory.
+    pub environments_dropped: Counter,
     /// Nanoseconds spent on decoding, enriching and matching.
     pub busy_ns: Counter,
     /// The cgroups themselves, as of the last second. It keeps none of them alive: whom the state forgets is forgotten.

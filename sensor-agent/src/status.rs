@@ -26,7 +26,7 @@ use crate::{
     runtime,
     selftest::health::Health as SelfTest,
     serve::StatusSource,
-    state::programs::PROGRAMS_MAX,
+    state::{environment::ENVIRONMENTS_MAX, programs::PROGRAMS_MAX},
     stats::Stats,
 };
 pub use rules::LiveRules;
@@ -240,6 +240,11 @@ impl LiveSource for Live {
                 stats.runtime_refused.get(),
             ),
             (
+                "environments_dropped",
+                "Environments that were not kept, because all together took too much memory",
+                stats.environments_dropped.get(),
+            ),
+            (
                 "pipeline_busy_nanoseconds",
                 "Time spent on decoding, enriching and matching",
                 stats.busy_ns.get(),
@@ -281,6 +286,11 @@ impl LiveSource for Live {
                 table: "programs",
                 entries: self.stats.programs.get(),
                 entries_max: PROGRAMS_MAX as u64,
+            },
+            TableFill {
+                table: "environments",
+                entries: self.stats.environments.get(),
+                entries_max: ENVIRONMENTS_MAX as u64,
             },
             TableFill {
                 table: "users",

@@ -9,6 +9,7 @@ pub(crate) mod call_names;
 mod certainty;
 mod container;
 mod descriptor;
+mod environment;
 mod evt;
 mod fd;
 mod filled;
@@ -179,18 +180,20 @@ impl<'a> View<'a> {
         self.facts().is_some_and(|facts| facts.progress != Progress::Done)
     }
 
-    /// Whether something is still looked for: facts of the container, names of its users, the program's file.
+    /// Whether something is still looked for: facts of the container, names of its users, the program's file, its
+    /// environment.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         self.are_facts_pending()
             || self.are_names_pending()
             || self.are_ids_pending()
             || self.is_program_pending()
+            || self.is_environment_pending()
     }
 
     /// All that the event needs from others, whether it is there or not.
     #[must_use]
-    pub fn needs(&self) -> SmallVec<[Need; 4]> {
+    pub fn needs(&self) -> SmallVec<[Need; 5]> {
         let mut needs = SmallVec::new();
         if let Some(container) = self.container() {
             needs.push(Need::Facts(container.id.clone()));
@@ -202,6 +205,7 @@ impl<'a> View<'a> {
         if let Some(key) = self.image.and_then(Image::program) {
             needs.push(Need::Program(*key));
         }
+        needs.extend(self.environment_key().map(Need::Environment));
         needs
     }
 
@@ -283,6 +287,7 @@ impl sensor_rules::event::Event for View<'_> {
             }
             field if user::is_inside(field) => self.is_name_unsure(field),
             field if program::is_looked_up(field) => self.program_facts().is_none(),
+            which if environment::is_of_environment(which) => self.is_environment_unsure(which, &field.arg),
             Field::FdName | Field::FdDirectory | Field::FdFilename | Field::FsPathName => self
                 .event
                 .has(flags::PATH_TRUNCATED | flags::FILE_RACED | flags::ADDRESS_FROM_CALLER),

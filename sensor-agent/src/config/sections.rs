@@ -303,7 +303,21 @@ pub struct IdentityConfig {
     pub file_bytes_max: u32,
     /// Bytes that are read for it in a second.
     pub bytes_per_second: u32,
+    /// Environment variables with one of these words in their names are masked.
+    pub secret_names: Vec<String>,
 }
+
+/// Words in names of variables that usually hold secrets.
+const SECRET_NAMES: [&str; 8] = [
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "key",
+    "credential",
+    "auth",
+];
 
 impl Default for IdentityConfig {
     fn default() -> Self {
@@ -311,6 +325,7 @@ impl Default for IdentityConfig {
             programs: When::Rules,
             file_bytes_max: 128 << 20,
             bytes_per_second: 64 << 20,
+            secret_names: SECRET_NAMES.map(String::from).into(),
         }
     }
 }

@@ -1,11 +1,17 @@
-//! Reads the users and groups of a root, and the maps of a user namespace.
+//! What a hand reads: the users and groups of a root, the maps of a user namespace, an environment.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use super::root::{Root, Stamp, namespace};
-use crate::state::users::{
-    Users,
-    ids::{IdMap, Ids},
+use super::{
+    environment::{self, Mask, Owner},
+    root::{Root, Stamp, namespace},
+};
+use crate::state::{
+    environment::Environment,
+    users::{
+        Users,
+        ids::{IdMap, Ids},
+    },
 };
 
 /// Longest file that is read, in bytes.
@@ -34,7 +40,7 @@ pub struct Whose {
 }
 
 /// Something to be read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Job {
     /// Users and groups.
     Accounts {
@@ -50,6 +56,8 @@ pub enum Job {
         /// The process.
         pid: u32,
     },
+    /// The environment of this process, without these secrets.
+    Environment(Owner, Arc<Mask>),
 }
 
 /// Users and groups of a root.
@@ -72,6 +80,8 @@ pub enum Read {
     Unchanged,
     /// Maps.
     Ids(Ids),
+    /// An environment.
+    Environment(Environment),
     /// There is no such process any more, or it cannot be looked at.
     Gone,
 }
@@ -82,6 +92,7 @@ pub fn read(job: Job) -> Read {
     let found = match job {
         Job::Accounts { whose, before } => accounts(whose, before),
         Job::Ids { user_ns, pid } => ids(pid, Some(user_ns)).map(Read::Ids),
+        Job::Environment(owner, mask) => environment::read(owner, &mask).map(Read::Environment),
     };
     found.unwrap_or(Read::Gone)
 }

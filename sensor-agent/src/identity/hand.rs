@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn work_that_hangs_is_left_behind_up_to_a_bound_and_counted_until_it_comes_back() {
-        let mut hands = Hands::new("test", Duration::from_millis(50), work);
+        let mut hands = Hands::new("test", Duration::from_millis(400), work);
         assert_eq!(hands.run(None), Outcome::Done(1));
         let mut held = Vec::new();
         for left in 1..=LEFT_BEHIND_MAX {

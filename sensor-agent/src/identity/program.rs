@@ -112,7 +112,7 @@ fn open_exe(program: &Program) -> Option<(File, Stat)> {
 }
 
 /// Whether the process with this id is the one that began then.
-fn began(pid: u32, start_time_ns: u64) -> bool {
+pub(super) fn began(pid: u32, start_time_ns: u64) -> bool {
     let stat = i32::try_from(pid)
         .ok()
         .and_then(|pid| procfs::process::Process::new(pid).ok()?.stat().ok());

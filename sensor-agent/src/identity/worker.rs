@@ -15,6 +15,7 @@ use std::{
 
 use super::{
     accounts::{self, Found, Job, Read, Stamps, Whose},
+    environment::{Mask, Owner},
     hand::{Hands, Outcome},
     program::Bounds,
     programs,
@@ -74,7 +75,7 @@ impl Counts {
         let mut counts = vec![
             (
                 "identity_read",
-                "Names of a container's users, and maps of user namespaces, that were read",
+                "Names of a container's users, maps of user namespaces, and environments, that were read",
                 self.read.load(Relaxed),
             ),
             (
@@ -116,11 +117,11 @@ impl Identity {
     ///
     /// # Errors
     /// When the system has no room for a thread.
-    pub fn start(facts: FactSender, bounds: Bounds) -> std::io::Result<Self> {
+    pub fn start(facts: FactSender, bounds: Bounds, mask: Mask) -> std::io::Result<Self> {
         let (questions, asked) = sync_channel(QUESTIONS_MAX);
         let counts = Arc::new(Counts::default());
         let programs = programs::start(facts.clone(), Arc::clone(&counts.programs), bounds)?;
-        let mut desk = Desk::new(facts, Arc::clone(&counts));
+        let mut desk = Desk::new(facts, Arc::clone(&counts), mask);
         std::thread::Builder::new()
             .name("identity".into())
             .spawn(move || desk.work(&asked))?;
@@ -164,6 +165,8 @@ struct Watched {
 struct Desk {
     facts: FactSender,
     counts: Arc<Counts>,
+    /// Which variables are secrets.
+    mask: Arc<Mask>,
     hands: Hands<Job, Read>,
     watched: VecDeque<Watched>,
     /// Names that somebody has: the same ones are not kept twice.
@@ -174,10 +177,11 @@ struct Desk {
 struct Over;
 
 impl Desk {
-    fn new(facts: FactSender, counts: Arc<Counts>) -> Self {
+    fn new(facts: FactSender, counts: Arc<Counts>, mask: Mask) -> Self {
         Self {
             facts,
             counts,
+            mask: Arc::new(mask),
             hands: Hands::new("identity-hand", PATIENCE, accounts::read),
             watched: VecDeque::new(),
             names: Vec::new(),
@@ -217,6 +221,17 @@ impl Desk {
                     _ => None,
                 };
                 self.tell(Fact::Ids(user_ns, ids))
+            }
+            Lookup::Environment { key, inode } => {
+                let owner = Owner {
+                    process: key.process,
+                    inode,
+                };
+                let found = match self.have_read(Job::Environment(owner, Arc::clone(&self.mask))) {
+                    Some(Read::Environment(found)) => Some(found),
+                    _ => None,
+                };
+                self.tell(Fact::Environment(key, found))
             }
             // These go to a thread of their own.
             Lookup::Program(program) => self.tell(Fact::Program(program.key, None)),
@@ -259,7 +274,7 @@ impl Desk {
                     self.tell_names(&watched.container, *found)?;
                 }
                 Outcome::Done(Read::Unchanged) | Outcome::Refused => {}
-                Outcome::Done(Read::Gone | Read::Ids(_)) => continue,
+                Outcome::Done(Read::Gone | Read::Ids(_) | Read::Environment(_)) => continue,
                 Outcome::Hung => {
                     self.counts.hung.fetch_add(1, Relaxed);
                     continue;
@@ -331,7 +346,7 @@ mod tests {
     #[test]
     fn the_same_names_are_kept_once_and_all_together_are_bounded() {
         let (facts, _told) = feed::channel();
-        let mut desk = Desk::new(facts, Arc::default());
+        let mut desk = Desk::new(facts, Arc::default(), Mask::default());
         let small = || Users::within_bounds(b"ann:x:7:7::/:\n", b"");
         let (one, other) = (desk.keep(small()).unwrap(), desk.keep(small()).unwrap());
         assert!(Arc::ptr_eq(&one, &other));

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use crate::state::{State, lookup::Need, workload::Progress};
 
 /// What one record may have to wait for.
-pub(super) type Needs = SmallVec<[Need; 4]>;
+pub(super) type Needs = SmallVec<[Need; 5]>;
 
 /// Bytes of records that are held.
 const HELD_BYTES_MAX: usize = 4 << 20;

@@ -49,6 +49,8 @@ impl Pipeline {
         counts.records_unready.set(self.hold.unready);
         counts.detections_not_completed.set(self.hold.not_completed);
         counts.programs.set(state.programs.files.len() as u64);
+        counts.environments.set(state.environments.answers().len() as u64);
+        counts.environments_dropped.set(state.environments.dropped);
         counts.workloads.set(state.workloads.len().0 as u64);
         counts
             .users

@@ -25,7 +25,7 @@ use crate::{
     config::{Config, Profile},
     detection,
     hub::{Hub, HubLimits},
-    identity::{program::Bounds, worker::Identity},
+    identity::{environment::Mask, program::Bounds, worker::Identity},
     kernel::{
         attach::{Probes, Readers, is_told_without_calls},
         counters::Counters,
@@ -434,7 +434,8 @@ fn look_for_facts(
         file_bytes_max: config.identity.file_bytes_max.into(),
         bytes_per_second: config.identity.bytes_per_second.into(),
     };
-    let identity = Identity::start(facts.clone(), bounds).map_err(anyhow::Error::from)?;
+    let mask = Mask::new(&config.identity.secret_names);
+    let identity = Identity::start(facts.clone(), bounds, mask).map_err(anyhow::Error::from)?;
     Ok((worker, identity, health))
 }
 

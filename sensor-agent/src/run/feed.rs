@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
@@ -15,7 +14,7 @@ use crate::{
     kernel::counters::Counters,
     pipeline::{Pipeline, Tick},
     recording::{item::Input, tap::Tap},
-    runtime::worker::Worker,
+    runtime::{places::host_root, worker::Worker},
     state::{
         users::UserFiles,
         workload::{
@@ -61,7 +60,7 @@ impl Feed {
         let mut feed = Self {
             pipeline,
             sources,
-            users: UserFiles::below(Path::new("/")),
+            users: UserFiles::below(host_root()),
             misses: HashMap::new(),
             tap,
             is_on_time: false,

@@ -194,6 +194,7 @@ enum Value<'a> {
     Bool(bool),
     Missing,
     Ancestors(&'a [sensor_proto::v1::Ancestor]),
+    Credentials(Option<&'a sensor_proto::v1::Credentials>),
 }
 
 impl Serialize for Value<'_> {
@@ -202,7 +203,14 @@ impl Serialize for Value<'_> {
             Self::Text(text) => serializer.serialize_str(text),
             Self::Number(number) => serializer.serialize_u64(*number),
             Self::Bool(is_so) => serializer.serialize_bool(*is_so),
-            Self::Missing => serializer.serialize_unit(),
+            Self::Missing | Self::Credentials(None) => serializer.serialize_unit(),
+            Self::Credentials(Some(of)) => Object([
+                ("uid", Value::Number(of.uid.into())),
+                ("euid", Value::Number(of.euid.into())),
+                ("loginuid", Value::Number(of.loginuid.into())),
+                ("cap_effective", Value::Number(of.cap_effective)),
+            ])
+            .serialize(serializer),
             Self::Ancestors(ancestors) => {
                 let mut list = serializer.serialize_seq(Some(ancestors.len()))?;
                 for ancestor in *ancestors {
@@ -211,6 +219,7 @@ impl Serialize for Value<'_> {
                         ("start_time_ns", Value::Number(ancestor.start_time_ns)),
                         ("name", Value::Text(&ancestor.name)),
                         ("exe_path", Value::Text(&ancestor.exe_path)),
+                        ("started_as", Value::Credentials(ancestor.started_as.as_ref())),
                     ]))?;
                 }
                 list.end()
@@ -244,6 +253,7 @@ impl Serialize for ProcessValue<'_> {
             ("gid", Value::Number(process.gid.into())),
             ("exe_sha256", Value::Text(&process.exe_sha256)),
             ("exe_package", Value::Text(&process.exe_package)),
+            ("started_as", Value::Credentials(process.started_as.as_ref())),
             ("ancestors", Value::Ancestors(&process.ancestors)),
         ])
         .serialize(serializer)

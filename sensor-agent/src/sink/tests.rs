@@ -7,7 +7,8 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use sensor_proto::v1::field_value::Kind;
 use sensor_proto::v1::{
-    Ancestor, Container, Detection, FieldValue, File, Gap, HookRun, Pod, Priority, Process, hook_run, pod,
+    Ancestor, Container, Credentials, Detection, FieldValue, File, Gap, HookRun, Pod, Priority, Process,
+    hook_run, pod,
 };
 
 use super::*;
@@ -46,6 +47,12 @@ fn sample() -> Detection {
             ancestors: vec![Ancestor {
                 pid: 1,
                 name: "init".into(),
+                started_as: Some(Credentials {
+                    uid: 1,
+                    euid: 0,
+                    loginuid: u32::MAX,
+                    cap_effective: 1 << 40,
+                }),
                 ..Ancestor::default()
             }],
             ..Process::default()
@@ -121,7 +128,7 @@ fn json_lines() {
         Format::Json,
         &detection,
         &expect![[r#"
-            {"time":"2026-09-21T14:13:20.000000005Z","rule":"Shell in container","priority":"Warning","source":"syscall","hostname":"node-1","output":"14:13:20.000000005: Warning A shell | cmd=sh -c \"a\\b\"\n\u009b31m\u2028\u202e\u001b[0m\u007fé","tags":["container","shell"],"output_fields":{"evt.time":1790000000000000005,"evt.is_open":true,"evt.rawres":18446744073709551615,"fd.name":null,"proc.name":"sh","proc.pid":-5,"x":null},"id":"0198","event_type":"execve","process":{"pid":42,"tid":43,"start_time_ns":0,"name":"sh","exe_path":"","cmdline":"","cwd":"","uid":0,"gid":0,"exe_sha256":"","exe_package":"","ancestors":[{"pid":1,"start_time_ns":0,"name":"init","exe_path":""}]},"container":{"id":"0123","runtime":"docker","cgroup":"/docker/0123","name":"","image":"","pod":"","namespace":"","unverified":false},"pod":{"uid":"u-1","name":"web-1","namespace":"shop","labels":{"app":"web\n"},"owner_kind":"Deployment","owner_name":"web"},"file":{"path":"/etc/shadow","path_given":"","device":0,"inode":7},"incomplete":["proc.cmdline: truncated"]}
+            {"time":"2026-09-21T14:13:20.000000005Z","rule":"Shell in container","priority":"Warning","source":"syscall","hostname":"node-1","output":"14:13:20.000000005: Warning A shell | cmd=sh -c \"a\\b\"\n\u009b31m\u2028\u202e\u001b[0m\u007fé","tags":["container","shell"],"output_fields":{"evt.time":1790000000000000005,"evt.is_open":true,"evt.rawres":18446744073709551615,"fd.name":null,"proc.name":"sh","proc.pid":-5,"x":null},"id":"0198","event_type":"execve","process":{"pid":42,"tid":43,"start_time_ns":0,"name":"sh","exe_path":"","cmdline":"","cwd":"","uid":0,"gid":0,"exe_sha256":"","exe_package":"","started_as":null,"ancestors":[{"pid":1,"start_time_ns":0,"name":"init","exe_path":"","started_as":{"uid":1,"euid":0,"loginuid":4294967295,"cap_effective":1099511627776}}]},"container":{"id":"0123","runtime":"docker","cgroup":"/docker/0123","name":"","image":"","pod":"","namespace":"","unverified":false},"pod":{"uid":"u-1","name":"web-1","namespace":"shop","labels":{"app":"web\n"},"owner_kind":"Deployment","owner_name":"web"},"file":{"path":"/etc/shadow","path_given":"","device":0,"inode":7},"incomplete":["proc.cmdline: truncated"]}
         "#]],
     );
     check(

@@ -116,6 +116,11 @@ impl<K: Eq + Hash, T> Answers<K, T> {
         self.by_key.retain(|key, _| keep(key));
     }
 
+    /// All answers.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.by_key.values().filter_map(|entry| entry.answer.as_ref())
+    }
+
     /// Questions.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -10,6 +10,7 @@ use sensor_rules::engine::RuleSet;
 
 use super::{
     State,
+    environment::EnvironmentKey,
     process::{Home, ProcessKey},
     programs::{Program, ProgramKey},
     workload::{Fact, Progress},
@@ -39,6 +40,13 @@ pub enum Lookup {
     },
     /// Facts on a program file.
     Program(Box<Program>),
+    /// The environment of a program that was just started.
+    Environment {
+        /// Which one.
+        key: EnvironmentKey,
+        /// The inode number of the program's file.
+        inode: u64,
+    },
 }
 
 /// What a record may have to wait for.
@@ -52,6 +60,8 @@ pub enum Need {
     Ids(u32),
     /// Facts on a program file.
     Program(ProgramKey),
+    /// The environment of a program.
+    Environment(EnvironmentKey),
 }
 
 impl Lookup {
@@ -62,6 +72,7 @@ impl Lookup {
             Self::Names { container, .. } => Need::Names(container.clone()),
             Self::Ids { user_ns, .. } => Need::Ids(*user_ns),
             Self::Program(program) => Need::Program(program.key),
+            Self::Environment { key, .. } => Need::Environment(*key),
         }
     }
 }
@@ -74,6 +85,7 @@ impl Lookup {
             Self::Names { container, .. } => Fact::Names(container.clone(), None),
             Self::Ids { user_ns, .. } => Fact::Ids(*user_ns, None),
             Self::Program(program) => Fact::Program(program.key, None),
+            Self::Environment { key, .. } => Fact::Environment(*key, None),
         }
     }
 }
@@ -90,6 +102,7 @@ impl State {
             Need::Names(id) => self.inside.names.progress(&**id),
             Need::Ids(user_ns) => self.inside.namespaces.progress(user_ns),
             Need::Program(key) => self.programs.files.progress(key),
+            Need::Environment(key) => self.environments.answers().progress(key),
         }
     }
 
@@ -158,12 +171,29 @@ impl State {
         })));
     }
 
+    /// A process has started a program whose environment somebody wants to know.
+    pub(super) fn look_up_environment(&mut self, key: ProcessKey) {
+        if !self.environments.is_wanted || self.lookups.len() >= LOOKUPS_MAX {
+            return;
+        }
+        if let Some(process) = self.processes.get(key)
+            && let Some(image) = process.images.last()
+            && let Some(own) = image.environment
+            && own.process == process.key
+            && self.environments.want(own)
+        {
+            let inode = image.file.inode;
+            self.lookups.push(Lookup::Environment { key: own, inode });
+        }
+    }
+
     /// The same of the programs that run already, of which nobody has asked yet.
     pub(super) fn look_up_running(&mut self) {
-        if self.programs.wishes.any() {
+        if self.programs.wishes.any() || self.environments.is_wanted {
             let keys: Vec<ProcessKey> = self.processes.iter().map(|process| process.key).collect();
             for key in keys {
                 self.look_up_program(key);
+                self.look_up_environment(key);
             }
         }
     }
@@ -172,7 +202,8 @@ impl State {
     pub fn wish_for(&mut self, rules: &RuleSet) {
         let before = self.programs.wishes;
         self.programs.wish_for(rules);
-        if self.programs.wishes != before {
+        let asks_more = self.environments.wish_for(rules);
+        if asks_more || self.programs.wishes != before {
             self.look_up_running();
         }
     }

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::{
-    cgroup::Cgroup, container::Container, programs::ProgramKey, residence::Entry, runtime_call::RuntimeCall,
+    cgroup::Cgroup, container::Container, environment::EnvironmentKey, programs::ProgramKey,
+    residence::Entry, runtime_call::RuntimeCall,
 };
 use crate::{
     event::{Event, Exec},
@@ -43,6 +44,32 @@ pub struct ProcessKey {
     pub tgid: u32,
     /// Nanoseconds after boot; 0 when it is not known.
     pub start_time_ns: u64,
+}
+
+/// As whom a program was started: ids and power right after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// Real user id.
+    pub uid: u32,
+    /// Effective user id.
+    pub euid: u32,
+    /// Login user id; `u32::MAX` for nobody.
+    pub loginuid: u32,
+    /// Effective capabilities.
+    pub cap_effective: u64,
+}
+
+impl Credentials {
+    /// Of a process.
+    #[must_use]
+    pub const fn of(uid: u32, identity: &Identity) -> Self {
+        Self {
+            uid,
+            euid: identity.euid,
+            loginuid: identity.loginuid,
+            cap_effective: identity.cap_effective,
+        }
+    }
 }
 
 /// A program that a process runs or ran.
@@ -88,6 +115,10 @@ pub struct Image {
     pub is_partial: bool,
     /// What tells its file from others; `None` where its start was not seen.
     pub(crate) program: Option<ProgramKey>,
+    /// What tells its environment from others; `None` where nothing was ever seen of its start.
+    pub(crate) environment: Option<EnvironmentKey>,
+    /// As whom it was started; `None` where that was not seen.
+    pub started_as: Option<Credentials>,
 }
 
 /// A process.
@@ -157,6 +188,11 @@ impl Image {
             standard: exec.fixed.standard,
             is_partial: false,
             program: ProgramKey::of(&exec.fixed.file, epoch_ns, event.header.time_ns),
+            environment: Some(EnvironmentKey {
+                process: super::key(event),
+                since_ns: event.header.time_ns,
+            }),
+            started_as: Some(Credentials::of(event.header.uid, &exec.fixed.identity)),
         })
     }
 

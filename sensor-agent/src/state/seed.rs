@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     State,
     cgroup::Cgroup,
+    environment::EnvironmentKey,
     process::{Home, Image, Process, ProcessKey, TICK_NS, cmdline},
     programs::ProgramKey,
 };
@@ -172,6 +173,11 @@ impl State {
                 images: smallvec::smallvec![Arc::new(Image {
                     // What it runs is there to be looked at, so how fresh it was does not matter.
                     program: ProgramKey::of(&seeded.image.file, u64::MAX, 0),
+                    environment: Some(EnvironmentKey {
+                        process: seeded.key,
+                        since_ns: 0,
+                    }),
+                    started_as: None,
                     ..seeded.image
                 })],
                 cgroup: Some(cgroup),

@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    environment::{Environment, EnvironmentKey},
     inside::InnerNames,
     programs::{ProgramFacts, ProgramKey},
     users::{Users, ids::Ids},
@@ -248,6 +249,8 @@ pub enum Fact {
     Ids(u32, Option<Ids>),
     /// What was found out of a program file; `None` when there was nothing left to look at.
     Program(ProgramKey, Option<ProgramFacts>),
+    /// The environment of a program; `None` when it could not be read.
+    Environment(EnvironmentKey, Option<Environment>),
 }
 
 /// All facts.
@@ -314,7 +317,11 @@ impl Workloads {
             }
             Fact::Unanswered(id) => self.give_up(&id),
             // The state's own.
-            Fact::HostUsers(_) | Fact::Names(..) | Fact::Ids(..) | Fact::Program(..) => {}
+            Fact::HostUsers(_)
+            | Fact::Names(..)
+            | Fact::Ids(..)
+            | Fact::Program(..)
+            | Fact::Environment(..) => {}
         }
     }
 

@@ -109,6 +109,7 @@ impl View<'_> {
             note(format_args!("user: names and ids are still looked for"));
         }
         self.note_program(note);
+        self.note_environment(note);
         if let Some(why) = self.facts().and_then(|facts| facts.missing) {
             note(format_args!("container: labels and digests are missing: {why}"));
         }

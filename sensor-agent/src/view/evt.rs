@@ -9,7 +9,7 @@ use sensor_rules::{
     field::{Field, FieldArg},
 };
 
-use super::{View, container, names, nanoseconds, pod, program, target, write};
+use super::{View, container, environment, names, nanoseconds, pod, program, target, write};
 use crate::event::Body;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -89,6 +89,7 @@ impl View<'_> {
             Field::EvtIsOpenRead | Field::EvtIsOpenWrite | Field::EvtIsOpenExec | Field::EvtIsOpenCreate => {
                 Some(self.open_class(field))
             }
+            field if environment::is_of_environment(field) => self.environment_value(field, arg, buf),
             field if program::is_of_program(field) => self.program_value(field, buf),
             field if pod::is_of_pod(field) => self.pod_value(field, arg, buf),
             field if target::is_of_target(field) => self.target_value(field, buf),

@@ -12,6 +12,7 @@ pub const fn is_filled(field: Field) -> bool {
         || super::target::is_of_target(field)
         || super::container::is_of_container(field)
         || super::program::is_of_program(field)
+        || super::environment::is_of_environment(field)
         || super::pod::is_of_pod(field)
 }
 

@@ -9,6 +9,7 @@
 mod agent;
 mod churn;
 mod engines;
+mod environment;
 mod evasion;
 mod inventory;
 mod pods;

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     event::Fork,
     state::{
+        environment::Environment,
         programs::{Hashed, Packaged, ProgramFacts},
         users::UserFiles,
         workload::Fact,
@@ -140,6 +141,7 @@ fn host_state() -> (State, tempfile::TempDir) {
     fixed.file.ctime_ns = 1;
     fixed.file.inode = 5;
     state.programs.wishes.hash = true;
+    state.environments.is_wanted = true;
     let exec = Exec {
         fixed,
         path: b"/usr/bin/bash",
@@ -163,6 +165,16 @@ fn host_state() -> (State, tempfile::TempDir) {
     };
     state.take(Fact::Program(program, Some(facts)));
     debug_container(&mut state);
+    let environment = {
+        let images = state.processes.iter().flat_map(|process| &process.images);
+        let mut environments = images.filter_map(|image| image.environment);
+        environments.find(|key| key.process.tgid == HOST).unwrap()
+    };
+    let found = Environment {
+        text: b"app=1\0".as_slice().into(),
+        is_cut: false,
+    };
+    state.take(Fact::Environment(environment, Some(found)));
     pod::tell_runtime(&mut state);
     pod::tell_api(&mut state);
     (state, root)
