@@ -55,3 +55,23 @@ pub fn boot_ns() -> u64 {
 fn nanoseconds(time: Timespec) -> u64 {
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a14_a_clock_that_is_set_changes_what_is_shown_and_no_order() {
+        const YEAR_NS: i64 = 365 * 86_400 * 1_000_000_000;
+        let (first, second) = (5_000_000_000, 5_000_000_001);
+        let right = Clock::from_offset_ns(50 * YEAR_NS);
+        for set_by in [-YEAR_NS, 0, YEAR_NS, -51 * YEAR_NS, i64::MAX] {
+            let clock = Clock::from_offset_ns(right.offset_ns().saturating_add(set_by));
+            // Events are ordered by the time since boot, which nobody sets; the calendar never turns them round.
+            assert!(clock.epoch_ns(first) <= clock.epoch_ns(second), "{set_by}");
+        }
+        assert_eq!(right.boot_ns_of(right.epoch_ns(first)), first);
+        let before = boot_ns();
+        assert!(boot_ns() >= before);
+    }
+}

@@ -9,6 +9,7 @@ pub mod canaries;
 mod enforcer;
 mod feed;
 mod inventory;
+mod pulse;
 mod reader;
 pub(crate) mod record;
 mod reload;

@@ -14,6 +14,7 @@ use super::{
     enforcer::Enforcer,
     feed::{Feed, Sources},
     own_tgid,
+    pulse::Pulse,
     reader::Reader,
     reload::{self, Reloader, Trigger},
     server,
@@ -82,13 +83,7 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
     } else {
         draw_secret(&prepared.config)
     };
-    probes.demand_also(secret.as_ref().map_or_else(Vec::new, Secret::demands));
-    let demands = prepared
-        .config
-        .kernel
-        .filter
-        .then(|| prepared.rules.set.demands());
-    tell_filters(&probes.set_filters(demands, &types)?);
+    set_filters(&mut probes, &prepared, secret.as_ref(), &types)?;
     attach_activity(&mut probes, &prepared, &types)?;
     let enforcer = if prepared.rules.deny.is_empty() {
         None
@@ -106,6 +101,13 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
         start_ns,
     };
     let selftest = prepared.config.selftest.clone();
+    // A recording may be made beside a daemon, whose notes are not its own.
+    let socket = prepared
+        .config
+        .grpc
+        .socket
+        .clone()
+        .filter(|_| prepared.record.is_none());
     let plan = prepared.record.take().zip(seed_to_record);
     let (tap, mut recording) = match plan {
         Some((plan, seed)) => Some(plan.start(&prepared.config, &context, &probes, &seed)?).unzip(),
@@ -121,6 +123,7 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
         kubernetes,
         health,
     } = watched;
+    let pulse = Pulse::start(socket.as_deref(), Arc::clone(&health));
     let mut selftest = SelfTest::new(&selftest, secret, reader.canaries(), health, own_tgid()?);
     server.set_ready(true).await;
     tracing::info!(start_ms = (clock::boot_ns() - start_ns) / 1_000_000, "ready");
@@ -145,6 +148,7 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
         "stopped"
     };
     tracing::info!("stopping");
+    pulse.stop().await;
     // Before the end of calls is no longer told: nothing is denied that nobody hears of.
     if let Some(enforcer) = enforcer {
         enforcer.stop().await;
@@ -157,6 +161,23 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
     outputs.finish(server).await;
     let recorded = recording.map_or(Ok(()), |recording| recording.finish(why, &counters));
     read.and(recorded)
+}
+
+/// Puts what the rules, and the self-test, demand of events into the kernel.
+fn set_filters(
+    probes: &mut Probes,
+    prepared: &Prepared,
+    secret: Option<&Secret>,
+    types: &EventTypes,
+) -> Result<(), RunError> {
+    probes.demand_also(secret.map_or_else(Vec::new, Secret::demands));
+    let demands = prepared
+        .config
+        .kernel
+        .filter
+        .then(|| prepared.rules.set.demands());
+    tell_filters(&probes.set_filters(demands, types)?);
+    Ok(())
 }
 
 /// Draws the self-test's names; without them there is none, which is said.

@@ -22,6 +22,19 @@ use crate::{
 const DEGRADED: &str = "Sensor degraded";
 const RECOVERED: &str = "Sensor recovered";
 const TAMPERED: &str = "Sensor tampered with";
+const DOWN: &str = "Sensor was down";
+const STILL: &str = "Sensor stood still";
+
+/// A time in which no sensor ran.
+#[derive(Clone, Copy, Debug)]
+pub struct Absence {
+    /// The sensor's process that ended.
+    pub pid: u32,
+    /// When it was last seen to run, in nanoseconds since 1970.
+    pub since_ns: u64,
+    /// When the next one began.
+    pub until_ns: u64,
+}
 
 /// What the self-test found.
 pub struct Health {
@@ -140,6 +153,33 @@ impl Health {
             ("sensor.repair", repair),
         ]);
         self.tell(TAMPERED, v1::Priority::Critical, &output, fields);
+    }
+
+    /// An earlier agent did not stop by itself.
+    pub fn was_down(&self, absence: &Absence) {
+        let reason = format!(
+            "process {} of the sensor ended without being told to: nothing was seen until this one began",
+            absence.pid
+        );
+        self.absent(DOWN, reason, absence.since_ns, absence.until_ns);
+    }
+
+    /// This agent did not run for a while: what the rings could not hold meanwhile is counted as lost.
+    pub fn stood_still(&self, since_ns: u64, until_ns: u64) {
+        let reason = "it was stopped, kept from a processor, or asleep with the machine: what came meanwhile was seen late, or is counted as lost";
+        self.absent(STILL, reason.to_owned(), since_ns, until_ns);
+    }
+
+    fn absent(&self, rule: &str, reason: String, since_ns: u64, until_ns: u64) {
+        let (since, until) = (timestamp(since_ns).to_string(), timestamp(until_ns).to_string());
+        tracing::error!(%since, %until, "{reason}");
+        let output = format!("{rule} | since={since} until={until} reason={reason}");
+        let fields = BTreeMap::from([
+            ("sensor.reason", reason),
+            ("sensor.since", since),
+            ("sensor.until", until),
+        ]);
+        self.tell(rule, v1::Priority::Critical, &output, fields);
     }
 
     /// A detection of the sensor's own.

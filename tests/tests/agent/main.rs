@@ -15,6 +15,7 @@ mod enforce;
 mod filter;
 mod needle;
 mod output;
+mod pressure;
 mod python;
 mod record;
 mod reload;

@@ -8,6 +8,7 @@
 )]
 
 mod agent;
+mod catalogue;
 mod containers;
 mod escapes;
 mod io_uring;
@@ -18,4 +19,5 @@ mod races;
 mod sockets;
 mod starts;
 mod tied;
+mod tricks;
 mod watch;
