@@ -8,6 +8,7 @@ mod answer;
 pub mod canaries;
 mod enforcer;
 mod feed;
+mod filters;
 mod inventory;
 mod pulse;
 mod reader;

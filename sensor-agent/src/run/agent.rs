@@ -13,6 +13,7 @@ use super::{
     answer::{self, Answering},
     enforcer::Enforcer,
     feed::{Feed, Sources},
+    filters::set_filters,
     own_tgid,
     pulse::Pulse,
     reader::Reader,
@@ -31,7 +32,6 @@ use crate::{
         attach::{Probes, Readers, is_told_without_calls},
         counters::Counters,
         fields::MissingField,
-        filter::Installed,
         load::LoadOptions,
         memory,
         ring::Control,
@@ -163,23 +163,6 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
     read.and(recorded)
 }
 
-/// Puts what the rules, and the self-test, demand of events into the kernel.
-fn set_filters(
-    probes: &mut Probes,
-    prepared: &Prepared,
-    secret: Option<&Secret>,
-    types: &EventTypes,
-) -> Result<(), RunError> {
-    probes.demand_also(secret.map_or_else(Vec::new, Secret::demands));
-    let demands = prepared
-        .config
-        .kernel
-        .filter
-        .then(|| prepared.rules.set.demands());
-    tell_filters(&probes.set_filters(demands, types)?);
-    Ok(())
-}
-
 /// Draws the self-test's names; without them there is none, which is said.
 fn draw_secret(config: &Config) -> Option<Secret> {
     if config.selftest.interval_s == 0 {
@@ -190,32 +173,6 @@ fn draw_secret(config: &Config) -> Option<Secret> {
             |error| tracing::warn!(%error, "there is no self-test: no folder for its canaries can be made"),
         )
         .ok()
-}
-
-/// Says what of the rules runs in the kernel.
-fn tell_filters(installed: &[Installed]) {
-    let total = |of: fn(&Installed) -> usize| installed.iter().map(of).sum::<usize>();
-    for filter in installed {
-        tracing::debug!(
-            kind = filter.kind.name(),
-            place = filter.place.name(),
-            parts = filter.parts,
-            instructions = filter.instructions,
-            constants_max = filter.constants_max,
-            load_us = u64::try_from(filter.load_time.as_micros()).unwrap_or(u64::MAX),
-            "a filter runs in the kernel"
-        );
-    }
-    if !installed.is_empty() {
-        let load_time: Duration = installed.iter().map(|filter| filter.load_time).sum();
-        tracing::info!(
-            filters = installed.len(),
-            programs = total(|filter| filter.parts),
-            instructions = total(|filter| filter.instructions),
-            load_ms = u64::try_from(load_time.as_millis()).unwrap_or(u64::MAX),
-            "rules run in the kernel"
-        );
-    }
 }
 
 /// Attaches what the profile and the loaded rules ask for.
