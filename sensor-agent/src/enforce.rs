@@ -75,8 +75,10 @@ struct Way {
     files: Option<PathSet>,
 }
 
-/// Each operation there is: nothing has been said of `evt.type`.
+/// Each operation there is.
 const ANY_OPERATION: u32 = u32::MAX;
+/// No operation: it stays where nothing has been said of `evt.type`.
+const UNTYPED: u32 = 1 << 27;
 
 /// Ways to open a file that a condition names, as bits while it is looked at. They become one operation: the hook sees
 /// the file, not the call.
@@ -166,9 +168,9 @@ fn finish(way: Way, condition: &Expr) -> Result<Option<PathTest>, Refusal> {
         files,
     } = way;
     let all = |why| Err(refused(condition, why));
-    if test.operations == ANY_OPERATION {
+    if test.operations & UNTYPED != 0 {
         return all(
-            "each way to match it must demand an evt.type: connect, execve, execveat, or the calls that open",
+            "each way to match it must demand an evt.type: connect, bind, execve, execveat, or the calls that open",
         );
     }
     match test.operations & opens::ALL {
@@ -187,7 +189,7 @@ fn finish(way: Way, condition: &Expr) -> Result<Option<PathTest>, Refusal> {
         || test.port_max < u32::from(u16::MAX)
         || test.protocol != 0;
     if is_about_address {
-        test.operations &= operations::CONNECT;
+        test.operations &= operations::CONNECT | operations::BIND;
     }
     if files.is_some() || test.access != 0 {
         test.operations &= operations::OPEN;

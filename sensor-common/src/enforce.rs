@@ -34,6 +34,8 @@ pub mod operations {
     pub const EXECVEAT: u32 = 1 << 2;
     /// Opens a file, by whatever call.
     pub const OPEN: u32 = 1 << 3;
+    /// Gives an internet socket an address.
+    pub const BIND: u32 = 1 << 4;
     /// How far to the left the bits stand that say what tests kill for, where both are told in one word.
     pub const KILL_SHIFT: u32 = 16;
 }

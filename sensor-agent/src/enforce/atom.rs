@@ -14,7 +14,7 @@ use super::{
 const MAPPED_BITS: u8 = 96;
 
 /// What may be written, for whoever wrote something else.
-const KNOWN: &str = "it knows evt.type, user.uid, of a connection fd.sip, fd.rip, fd.snet, fd.rnet, fd.sport, fd.rport and fd.l4proto, of a program that is started proc.exepath, and of a file that is opened fd.name, evt.is_open_read and evt.is_open_write";
+const KNOWN: &str = "it knows evt.type, user.uid, of a connection or a bind fd.sip, fd.snet, fd.sport and fd.l4proto, of a connection alone fd.rip, fd.rnet and fd.rport, of a bind alone fd.lip, fd.lnet and fd.lport, of a program that is started proc.exepath, and of a file that is opened fd.name, evt.is_open_read and evt.is_open_write";
 
 /// The ways in which one test of the condition can hold.
 pub(super) fn ways(check: &Check) -> Result<Vec<Way>, Refusal> {
@@ -32,7 +32,7 @@ pub(super) fn ways(check: &Check) -> Result<Vec<Way>, Refusal> {
     };
     let name = field.name.as_str();
     let is_equality = matches!(check.op, Op::Eq | Op::EqEq | Op::In);
-    let is_range = check.op.is_order() && matches!(name, "fd.sport" | "fd.rport");
+    let is_range = check.op.is_order() && matches!(name, "fd.sport" | "fd.rport" | "fd.lport");
     let is_beginning = check.op == Op::StartsWith && matches!(name, "proc.exepath" | "fd.name");
     if !is_equality && !is_range && !is_beginning {
         return Err(no(
@@ -44,13 +44,24 @@ pub(super) fn ways(check: &Check) -> Result<Vec<Way>, Refusal> {
         .map(|literal| std::str::from_utf8(&literal.bytes).unwrap_or_default());
     match name {
         "evt.type" => Ok(operation(texts)),
-        "fd.l4proto" => texts
-            .map(|text| match text {
-                "tcp" => Ok(Way::with(|test| test.protocol = 6)),
-                "udp" => Ok(Way::with(|test| test.protocol = 17)),
-                _ => Err(no("only tcp and udp have the hook")),
-            })
-            .collect(),
+        "fd.l4proto" => {
+            let mut ways = Vec::new();
+            for text in texts {
+                match text {
+                    "tcp" => ways.push(Way::with(|test| test.protocol = 6)),
+                    "udp" => ways.extend([
+                        Way::with(|test| test.protocol = 17),
+                        // UDP-Lite, which has no hook at its connects.
+                        Way::with(|test| {
+                            test.protocol = 136;
+                            test.operations &= !operations::CONNECT;
+                        }),
+                    ]),
+                    _ => return Err(no("only tcp and udp have the hook")),
+                }
+            }
+            Ok(ways)
+        }
         "user.uid" => texts
             .map(|text| {
                 let uid = text.parse().map_err(|_| no("it is no user id"))?;
@@ -60,14 +71,18 @@ pub(super) fn ways(check: &Check) -> Result<Vec<Way>, Refusal> {
                 }))
             })
             .collect(),
-        "fd.sport" | "fd.rport" => texts
+        "fd.sport" | "fd.rport" | "fd.lport" => texts
             .map(|text| {
                 let port: u16 = text.parse().map_err(|_| no("it is no port"))?;
-                ports(check.op, port).ok_or_else(|| no("no port satisfies it"))
+                let way = ports(check.op, port).ok_or_else(|| no("no port satisfies it"))?;
+                Ok(of_end(name, way))
             })
             .collect(),
-        "fd.sip" | "fd.rip" | "fd.snet" | "fd.rnet" => texts
-            .map(|text| network(text).ok_or_else(|| no("it is neither an address nor a network")))
+        "fd.sip" | "fd.rip" | "fd.lip" | "fd.snet" | "fd.rnet" | "fd.lnet" => texts
+            .map(|text| {
+                let way = network(text).ok_or_else(|| no("it is neither an address nor a network"))?;
+                Ok(of_end(name, way))
+            })
             .collect(),
         "evt.is_open_read" | "evt.is_open_write" => texts
             .map(|text| match text {
@@ -102,11 +117,23 @@ pub(super) fn ways(check: &Check) -> Result<Vec<Way>, Refusal> {
     }
 }
 
+/// The operations of which the hook sees this end: what a socket connects to has no name of its own yet, and a socket
+/// that gets an address has nobody at the other end. The server's end is either.
+fn of_end(field: &str, mut way: Way) -> Way {
+    way.test.operations &= match field {
+        "fd.rip" | "fd.rnet" | "fd.rport" => !operations::BIND,
+        "fd.lip" | "fd.lnet" | "fd.lport" => !operations::CONNECT,
+        _ => way.test.operations,
+    };
+    way
+}
+
 /// The operations that are events of these types; others have no hook, so that way cannot be.
 fn operation<'a>(types: impl Iterator<Item = &'a str>) -> Vec<Way> {
     let bits = types.fold(0, |bits, name| {
         bits | match name {
             "connect" => operations::CONNECT,
+            "bind" => operations::BIND,
             "execve" => operations::EXECVE,
             "execveat" => operations::EXECVEAT,
             "open" => opens::OPEN,

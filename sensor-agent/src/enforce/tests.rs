@@ -15,6 +15,12 @@ fn a_condition_becomes_the_ways_in_which_it_can_hold() {
     let cases = [
         ("evt.type=connect", 1),
         ("evt.type in (connect, bind) and fd.sport in (22, 23)", 2),
+        // UDP-Lite is told as udp, too, and has no hook at its connects.
+        ("evt.type=bind and fd.l4proto=udp and fd.sport=53", 2),
+        ("evt.type=connect and fd.l4proto=udp and fd.sport=53", 1),
+        // A bound socket has no other end, and one that connects no end of its own yet.
+        ("evt.type in (connect, bind) and fd.lport=22", 1),
+        ("evt.type=bind and fd.rip=1.2.3.4", 0),
         (
             "evt.type=connect and (fd.sip=1.2.3.4 or fd.sport>=1024) and user.uid in (0, 33)",
             4,
@@ -75,6 +81,8 @@ fn what_the_kernel_does_not_decide_is_named() {
     }
     for condition in [
         "fd.sport=22",
+        "fd.lport=22",
+        "fd.l4proto=udp",
         "evt.type=openat and fd.name=/a",
         "evt.type in (connect, execve) and proc.exepath=/a",
     ] {

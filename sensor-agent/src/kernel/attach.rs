@@ -334,11 +334,12 @@ impl Probes {
     /// Reports these calls as far as the profile goes, and what internet sockets do from the sockets themselves, as far
     /// as this kernel lets: `false` when it does not.
     pub fn follow(&mut self, wanted: &[Call]) -> Result<bool, LoadError> {
-        let is_connect = |call: &Call| call.kind() == Some(Kind::Connect);
+        // A denial is told by the exit of the call.
+        let is_denied = |call: &Call| matches!(call.kind(), Some(Kind::Connect | Kind::Bind));
         let followed: Vec<_> = match self.profile {
             Profile::All => Call::ALL.to_vec(),
             Profile::Default => wanted.to_vec(),
-            Profile::Lite if self.denies => wanted.iter().copied().filter(is_connect).collect(),
+            Profile::Lite if self.denies => wanted.iter().copied().filter(is_denied).collect(),
             Profile::Lite => Vec::new(),
         };
         self.set_calls(&followed)?;

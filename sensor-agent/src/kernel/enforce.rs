@@ -8,7 +8,7 @@ use aya::{
         Array, HashMap, Map, MapData,
         lpm_trie::{Key, LpmTrie},
     },
-    programs::{CgroupAttachMode, CgroupSockAddr, Lsm, ProgramError},
+    programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, Lsm, Program, ProgramError},
 };
 use sensor_common::{
     enforce::{DENY_PATHS_MAX, DENY_TESTS_MAX, DenyCounts, DenyMode, DenyTest, PATH_KEY_BYTES, operations},
@@ -44,6 +44,7 @@ type PathKey = [u8; PATH_KEY_BYTES];
 
 /// The programs on cgroups.
 const CONNECT: [&str; 2] = ["enforce_connect4", "enforce_connect6"];
+const BIND: [&str; 2] = ["enforce_bind4", "enforce_bind6"];
 
 /// The LSM programs: the operations that need it, its name, its hook.
 const LSM: [(u32, &str, Hook); 2] = [
@@ -90,7 +91,10 @@ impl Needs {
     /// The hooks that are attached for them.
     pub(super) fn hooks(self) -> impl Iterator<Item = (Hook, Kind)> {
         let connects = (self.denies | self.kills) & operations::CONNECT != 0;
+        let binds = (self.denies | self.kills) & operations::BIND != 0;
         [
+            (binds, Hook::PostBind4, Kind::Bind),
+            (binds, Hook::PostBind6, Kind::Bind),
             (connects, Hook::Connect4, Kind::Connect),
             (connects, Hook::Connect6, Kind::Connect),
             (self.denies & LSM[0].0 != 0, Hook::LsmExec, Kind::ExecFailed),
@@ -140,7 +144,14 @@ pub(super) fn attach(
     )?;
     let needs = Needs::of(rules);
     if (needs.denies | needs.kills) & operations::CONNECT != 0 {
-        attach_connect(ebpf, root)?;
+        for name in CONNECT {
+            attach_cgroup::<CgroupSockAddr>(ebpf, root, name)?;
+        }
+    }
+    if (needs.denies | needs.kills) & operations::BIND != 0 {
+        for name in BIND {
+            attach_cgroup::<CgroupSock>(ebpf, root, name)?;
+        }
     }
     let is_needed = |wanted: u32| needs.denies & wanted != 0;
     if LSM.iter().any(|(wanted, ..)| is_needed(*wanted)) {
@@ -183,26 +194,36 @@ fn write_paths(map: Map, entries: BTreeMap<Vec<u8>, u64>) -> Result<(), LoadErro
     Ok(())
 }
 
-fn attach_connect(ebpf: &mut Ebpf, root: &Path) -> Result<(), LoadError> {
-    let cgroup = File::open(root).map_err(|error| cannot(&error, root))?;
-    for name in CONNECT {
-        let refused = |source| LoadError::Program {
-            program: name,
-            source,
-        };
-        let program: &mut CgroupSockAddr = ebpf
-            .program_mut(name)
-            .ok_or(LoadError::Absent(name))?
-            .try_into()
-            .map_err(refused)?;
-        program.load().map_err(refused)?;
-        // A link stands beside others in any case, and takes no flag that says so (`cgroup_bpf_link_attach`,
-        // kernel/bpf/cgroup.c).
-        program
-            .attach(&cgroup, CgroupAttachMode::Single)
-            .map_err(refused)?;
+/// A program on cgroups, by its type.
+trait OnCgroups {
+    fn run(program: &mut Program, cgroup: &File) -> Result<(), ProgramError>;
+}
+
+// A link stands beside others in any case, and takes no flag that says so (`cgroup_bpf_link_attach`,
+// kernel/bpf/cgroup.c).
+impl OnCgroups for CgroupSockAddr {
+    fn run(program: &mut Program, cgroup: &File) -> Result<(), ProgramError> {
+        let program: &mut Self = program.try_into()?;
+        program.load()?;
+        program.attach(cgroup, CgroupAttachMode::Single).map(drop)
     }
-    Ok(())
+}
+
+impl OnCgroups for CgroupSock {
+    fn run(program: &mut Program, cgroup: &File) -> Result<(), ProgramError> {
+        let program: &mut Self = program.try_into()?;
+        program.load()?;
+        program.attach(cgroup, CgroupAttachMode::Single).map(drop)
+    }
+}
+
+fn attach_cgroup<T: OnCgroups>(ebpf: &mut Ebpf, root: &Path, name: &'static str) -> Result<(), LoadError> {
+    let cgroup = File::open(root).map_err(|error| cannot(&error, root))?;
+    let program = ebpf.program_mut(name).ok_or(LoadError::Absent(name))?;
+    T::run(program, &cgroup).map_err(|source| LoadError::Program {
+        program: name,
+        source,
+    })
 }
 
 /// Loads and attaches an LSM program. The kernel takes one also where it never asks BPF, so that is looked at first.

@@ -89,7 +89,7 @@ fn is_told_elsewhere(sock: Kernel) -> bool {
 /// What was decided about the call which ends with this result. A mark whose call ended otherwise is an old one, of a
 /// request that was no system call. Who is to be killed is, now.
 #[inline(always)]
-fn denied(result: i64) -> Option<Verdict> {
+pub(crate) fn denied(result: i64) -> Option<Verdict> {
     let verdict = enforce::marked().filter(|_| result == EPERM)?;
     if verdict.kills {
         enforce::kill();
@@ -99,7 +99,7 @@ fn denied(result: i64) -> Option<Verdict> {
 
 /// What the record says of it.
 #[inline(always)]
-fn flags_of(denied: Option<Verdict>) -> u32 {
+pub(crate) fn flags_of(denied: Option<Verdict>) -> u32 {
     match denied {
         Some(Verdict { kills: true, .. }) => flags::DENIED | flags::KILLED,
         Some(_) => flags::DENIED,

@@ -260,7 +260,7 @@ pub(crate) fn path_ends(task: Kernel, request: &Request, result: i64) {
         fd: -1,
         found: 0,
     };
-    outcome::of_request(task, end);
+    outcome::alone(task, end, Hook::IoUringComplete);
 }
 
 /// Sends what came of a request about a socket, or its end alone where the socket has told of the beginning.

@@ -50,11 +50,12 @@ pub(crate) fn with_flags(task: Kernel, sock: Kernel, stage: u32, result: i64, fd
     of(task, sock, end)
 }
 
-/// Sends what came of a request of `io_uring` that names files.
+/// Sends what came of something, and nothing of a socket's own end: of a request that names files, of a call that was
+/// denied.
 #[inline(always)]
-pub(crate) fn of_request(task: Kernel, end: End) -> bool {
+pub(crate) fn alone(task: Kernel, end: End, hook: Hook) -> bool {
     direct::seen(Kind::Outcome);
-    direct::send::<Outcome>(task, Kind::Outcome, Hook::IoUringComplete, |record| {
+    direct::send::<Outcome>(task, Kind::Outcome, hook, |record| {
         fill(record, &end);
     })
 }

@@ -1,6 +1,7 @@
 //! Reads what calls do to sockets: make one, give it an address, take connections, set filters.
 
 use sensor_common::{
+    enforce::operations,
     hook::{Hook, sources},
     kernel_fields::KernelField as F,
     kind::Kind,
@@ -15,6 +16,7 @@ use super::{
 };
 use crate::{
     direct, emit,
+    enforce::{self, EPERM, Verdict},
     kernel::{Kernel, file},
     maps::BEGUN,
     probe::{arguments::Arguments, syscall},
@@ -100,11 +102,32 @@ pub(crate) fn collect(task: Kernel, done: &Done, hook: Hook) -> Option<Scratch> 
     {
         return None;
     }
+    let denied = denied_bind(done);
+    if let (Some(sock), Some(verdict)) = (sock, denied)
+        && BEGUN.remove(sock.0).is_ok()
+    {
+        // Told when it had its address, which was taken away again.
+        let end = outcome::End {
+            key: sock.0,
+            stage: record::outcome::DONE,
+            result: done.result,
+            fd: done.fd,
+            found: done.found | connect::flags_of(denied),
+        };
+        if outcome::alone(task, end, Hook::Usual) {
+            enforce::reported(verdict.rule);
+        }
+        return None;
+    }
     if !syscall::wanted(done.kind, done.result) {
         return None;
     }
     let mut scratch = emit::begin_call::<SocketCall>(task, done.kind, done.found)?;
     scratch.header().hook = hook as u32;
+    if let Some(verdict) = denied {
+        scratch.flag(connect::flags_of(denied));
+        enforce::reported(verdict.rule);
+    }
     let fixed = scratch.fixed::<SocketCall>();
     clear(fixed);
     fixed.args = done.args;
@@ -126,6 +149,18 @@ pub(crate) fn collect(task: Kernel, done: &Done, hook: Hook) -> Option<Scratch> 
         queue(&mut scratch, task, done.args[0] as i32);
     }
     Some(scratch)
+}
+
+/// What was decided about a socket's address that the call did not get; who is to be killed for it is, now.
+#[inline(always)]
+fn denied_bind(done: &Done) -> Option<Verdict> {
+    if !matches!(done.kind, Kind::Bind) || done.result != EPERM {
+        return None;
+    }
+    if !enforce::denies(operations::BIND) && !enforce::kills_for(operations::BIND) {
+        return None;
+    }
+    connect::denied(done.result)
 }
 
 /// Tells how something ended that its socket has told of; `false` when all of it is still to be told.

@@ -128,6 +128,47 @@ fn beyond_its_cap_a_cgroup_is_only_watched() {
 }
 
 #[test]
+fn a_denied_bind_gives_the_port_back_and_is_told_once() {
+    const TIMES: u64 = 500;
+    let Some(_machine) = machine() else { return };
+    // A port that was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let text = rule(&format!("evt.type=bind and fd.l4proto=tcp and fd.sport={port}"));
+    let sensor = Sensor::builder()
+        .rules(&text)
+        .set("enforce.mode=act")
+        .set("enforce.off_file=/nonexistent")
+        .set("enforce.denials_per_cgroup_max=1000000")
+        .set("kernel.cgroup_events_per_second=1000000")
+        .start()
+        .unwrap();
+    let mut denied = 0;
+    for address in ["127.0.0.1", "0.0.0.0", "::1", "::"] {
+        for _ in 0..TIMES / 4 {
+            let error = TcpListener::bind((address, port)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{address}");
+            denied += 1;
+        }
+    }
+    // Another port and another protocol are nobody's business.
+    drop(TcpListener::bind("127.0.0.1:0").unwrap());
+    drop(UdpSocket::bind(("127.0.0.1", port)).unwrap());
+    let (status, log, output) = sensor.stop().unwrap();
+    assert!(status.success(), "{log}");
+    assert_eq!(told(&output), (denied, 0), "{log}");
+    assert!(output.contains(&format!("port={port} ")), "{output}");
+    // By default nothing is denied.
+    let observes = Sensor::builder().rules(&text).start().unwrap();
+    drop(TcpListener::bind(("127.0.0.1", port)).unwrap());
+    let (_, _, output) = observes.stop().unwrap();
+    assert_eq!(told(&output), (0, 1), "{output}");
+}
+
+#[test]
 fn other_ports_other_protocols_and_observing_rules_deny_nothing() {
     let Some(_machine) = machine() else { return };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
