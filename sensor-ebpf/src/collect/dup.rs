@@ -57,9 +57,12 @@ pub(crate) fn collect(task: Kernel, copied: &Copied, compat: bool) {
     } else {
         copied.result as i32
     };
-    let file = file::by_descriptor(task, fd as u32 as u64);
-    let socket = file.and_then(connect::socket_of);
-    if !copied.is_standard() && (copied.result < 0 || socket.is_none()) {
+    // Null and no `Option`: what an empty one holds would be put by with it, and 5.10 lets nobody read that.
+    let file = file::by_descriptor(task, fd as u32 as u64).map_or(0, |file| file.0);
+    let socket = Kernel::non_null(file)
+        .and_then(connect::socket_of)
+        .map_or(0, |socket| socket.0);
+    if !copied.is_standard() && (copied.result < 0 || socket == 0) {
         emit::filtered(Kind::Dup);
         return;
     }
@@ -77,10 +80,10 @@ pub(crate) fn collect(task: Kernel, copied: &Copied, compat: bool) {
     fixed.fd = if copied.result < 0 { -1 } else { fd };
     fixed.call = copied.call as u32;
     match (file, socket) {
-        (_, Some(socket)) => describe_socket(&mut scratch, socket),
-        (Some(file), None) => describe_file(&mut scratch, file),
-        (None, None) if copied.result < 0 => {}
-        (None, None) => scratch.flag(flags::FILE_RACED),
+        (0, _) if copied.result < 0 => {}
+        (0, _) => scratch.flag(flags::FILE_RACED),
+        (file, 0) => describe_file(&mut scratch, Kernel(file)),
+        (_, socket) => describe_socket(&mut scratch, Kernel(socket)),
     }
     emit::send(scratch, task, Kind::Dup);
 }
