@@ -5,11 +5,12 @@ use std::{os::unix::process::CommandExt as _, process::Command};
 use sensor_tests::{
     client::Subscription,
     container::Container,
+    engine::{IMAGE, Kind},
     values::Values as _,
     wait::{self, DEADLINE},
 };
 
-use crate::agent::{agent, find};
+use crate::agent::{agent, engine, find};
 
 /// An id that this machine has no user of.
 const UID: u32 = 54321;
@@ -151,4 +152,29 @@ fn c10_a_container_with_a_user_namespace_has_its_own_names() {
         "{one:#?}"
     );
     assert_eq!(one.text("user.name"), "ann", "{one:#?}");
+}
+
+#[test]
+fn c10_podman_in_a_user_namespace_is_told_by_the_ids_and_names_inside() {
+    let Some(agent) = agent(&[Kind::Podman]) else {
+        return;
+    };
+    let mut stream = agent.client.subscribe(None).unwrap();
+    let engine = engine(Kind::Podman);
+    let map = ["--uidmap", "0:200000:65536", "--gidmap", "0:200000:65536"];
+    let script = "/bin/sleep 1; /bin/echo e2e-c10-podman; :";
+    let rest = [&map[..], &[IMAGE, "/bin/sh", "-c", script]].concat();
+    engine.run_once("e2e-c10-podman-name", &rest).unwrap();
+    let one = find(&mut stream, &agent, "e2e-c10-podman");
+    assert_eq!(one.text("container.name"), "e2e-c10-podman-name", "{one:#?}");
+    assert_eq!(one.text("container.type"), "podman", "{one:#?}");
+    assert_eq!(
+        (
+            one.number("user.uid"),
+            one.number("user.vuid"),
+            one.text("user.name")
+        ),
+        (200_000, 0, "root".into()),
+        "{one:#?}"
+    );
 }
