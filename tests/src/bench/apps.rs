@@ -264,7 +264,7 @@ fn project(folder: &Path) -> anyhow::Result<()> {
 fn nginx_configuration(folder: &Path, port: u16) -> String {
     let at = folder.display();
     format!(
-        "daemon off; worker_processes 1; pid {at}/nginx.pid; error_log {at}/error.log; user root;\n\
+        "daemon off; master_process off; pid {at}/nginx.pid; error_log {at}/error.log; user root;\n\
          events {{ worker_connections 64; }}\n\
          http {{ access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy; \
          fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;\n\

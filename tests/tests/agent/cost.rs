@@ -28,10 +28,9 @@ fn system_calls_are_hooked_only_for_rules_that_need_them() {
         for hook in &status.hooks {
             let expected = match &*hook.name {
                 "tp_btf/sys_exit" => needs_calls,
-                // Sockets tell of connections, and no rule here is about any.
-                "tp_btf/inet_sock_set_state" => false,
-                // Nor about names that processes take; moves to other cgroups are followed always.
-                "tp_btf/task_rename" => false,
+                // Sockets tell of connections, and no rule here is about any, nor about names that processes take. Moves to
+                // other cgroups are followed always.
+                "tp_btf/inet_sock_set_state" | "tp_btf/task_rename" => false,
                 // Files can be opened through io_uring; namespaces cannot be asked for.
                 name if name.starts_with("tp_btf/io_uring") => condition.contains("openat"),
                 name => !name.starts_with("cgroup/"),

@@ -95,7 +95,7 @@ fn run(program: &Path, args: &[&str]) {
 
 /// Waits until a file is old enough to be taken by its name.
 fn age() {
-    std::thread::sleep(Duration::from_millis(100));
+    thread::sleep(Duration::from_millis(100));
 }
 
 #[test]
@@ -221,14 +221,14 @@ fn t08_a_file_that_is_replaced_all_the_time_never_gets_another_ones_hash() {
         format!("/usr/bin/tail -c 3 /proc/$$/exe; {stay}: e2e-t08-{number}")
     };
     let mut ran = BTreeMap::new();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         // Copies that take each other's place by rename: as fast as they can, and slowly enough to be older than a tick.
         scope.spawn(|| {
             let next = folder.path().join("next");
             for pause in [0, 50].into_iter().cycle() {
                 for one in [&red, &blue] {
                     fs::copy(one, &next).unwrap();
-                    std::thread::sleep(Duration::from_millis(pause));
+                    thread::sleep(Duration::from_millis(pause));
                     fs::rename(&next, &target).unwrap();
                 }
                 if over.load(Ordering::Relaxed) {
@@ -237,7 +237,7 @@ fn t08_a_file_that_is_replaced_all_the_time_never_gets_another_ones_hash() {
             }
         });
         while !target.exists() {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         for number in 0..RUNS {
             let script = script(number);
