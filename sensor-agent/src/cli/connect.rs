@@ -5,7 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{
+    Status,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+};
+
+use super::{Exit, fail};
 
 /// In which a connection must be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -94,6 +99,18 @@ impl ConnectArgs {
             })
     }
 
+    /// As [`connect`](Self::connect); where there is no connection that is said, and the exit code is the error.
+    pub(super) async fn connect_or_say(&self) -> Result<Channel, Exit> {
+        self.connect().await.map_err(|error| {
+            let exit = if error.is_transient() {
+                Exit::Failed
+            } else {
+                Exit::Wrong
+            };
+            fail(exit, &error)
+        })
+    }
+
     /// The socket's path, where the address is one.
     pub(super) fn socket(&self) -> Option<&Path> {
         let path = self
@@ -133,6 +150,14 @@ impl ConnectArgs {
                 reason: root_cause(&error),
             })
     }
+}
+
+/// Says that a sensor gave no answer.
+pub(super) fn unanswered(status: &Status) -> Exit {
+    fail(
+        Exit::Failed,
+        &format_args!("the sensor did not answer: {}", status.message()),
+    )
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ConnectError> {

@@ -14,7 +14,7 @@ use sensor_proto::v1::{
 };
 use tonic::{Status, transport::Channel};
 
-use super::connect::ConnectArgs;
+use super::connect::{ConnectArgs, unanswered};
 use super::{Exit, block_on, fail, print};
 
 /// Arguments of `sensor inventory`.
@@ -80,26 +80,16 @@ struct Inventory {
 
 pub(super) fn run(args: &InventoryArgs) -> Exit {
     block_on(async {
-        let channel = match args.connection.connect().await {
+        let channel = match args.connection.connect_or_say().await {
             Ok(channel) => channel,
-            Err(error) => {
-                let exit = if error.is_transient() {
-                    Exit::Failed
-                } else {
-                    Exit::Wrong
-                };
-                return fail(exit, &error);
-            }
+            Err(exit) => return exit,
         };
         match ask(channel, args).await {
             Ok(inventory) => match render(args.format, &args.owner, &inventory) {
                 Ok(text) => print(&text),
                 Err(error) => fail(Exit::Failed, &format_args!("cannot write YAML: {error}")),
             },
-            Err(status) => fail(
-                Exit::Failed,
-                &format_args!("the sensor did not answer: {}", status.message()),
-            ),
+            Err(status) => unanswered(&status),
         }
     })
 }

@@ -8,9 +8,9 @@ use sensor_proto::v1::agent_client::AgentClient;
 use sensor_proto::v1::{StatusRequest, StatusResponse};
 use serde_json::json;
 
-use super::connect::ConnectArgs;
+use super::connect::{ConnectArgs, unanswered};
 use super::table::Table;
-use super::{Exit, block_on, fail, print};
+use super::{Exit, block_on, print};
 
 /// Arguments of `sensor status`.
 #[derive(Debug, Clone, Args)]
@@ -42,23 +42,13 @@ pub(super) enum StatusFormat {
 
 pub(super) fn run(args: &StatusArgs) -> Exit {
     block_on(async {
-        let channel = match args.connection.connect().await {
+        let channel = match args.connection.connect_or_say().await {
             Ok(channel) => channel,
-            Err(error) => {
-                let exit = if error.is_transient() {
-                    Exit::Failed
-                } else {
-                    Exit::Wrong
-                };
-                return fail(exit, &error);
-            }
+            Err(exit) => return exit,
         };
         match AgentClient::new(channel).status(StatusRequest {}).await {
             Ok(response) => print(&render(args.format, &response.into_inner())),
-            Err(status) => fail(
-                Exit::Failed,
-                &format_args!("the sensor did not answer: {}", status.message()),
-            ),
+            Err(status) => unanswered(&status),
         }
     })
 }

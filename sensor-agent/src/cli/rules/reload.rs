@@ -14,7 +14,10 @@ use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use sensor_proto::v1::{self, StatusRequest, agent_client::AgentClient};
 
 use super::{Exit, fail, print};
-use crate::cli::{block_on, clean, connect::ConnectArgs};
+use crate::cli::{
+    block_on, clean,
+    connect::{ConnectArgs, unanswered},
+};
 
 /// How long reading the rules may take.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -51,10 +54,7 @@ async fn reload(connection: &ConnectArgs, socket: &Path) -> Exit {
     let mut agent = AgentClient::new(channel);
     let mut rules = async || match agent.status(StatusRequest {}).await {
         Ok(answer) => Ok(answer.into_inner().rules.unwrap_or_default()),
-        Err(status) => Err(fail(
-            Exit::Failed,
-            &format_args!("the sensor did not answer: {}", status.message()),
-        )),
+        Err(status) => Err(unanswered(&status)),
     };
     let before = match rules().await {
         Ok(before) => before,
