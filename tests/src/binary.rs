@@ -28,6 +28,20 @@ pub fn repository() -> PathBuf {
         .map_or_else(PathBuf::new, Path::to_owned)
 }
 
+/// A file of the shared data, where there are any: below `$SENSOR_SHARED`, or `shared` beside the repository, or beside
+/// what holds its worktrees.
+#[must_use]
+pub fn shared(file: &str) -> Option<PathBuf> {
+    let given = std::env::var_os("SENSOR_SHARED").map(PathBuf::from);
+    let repository = repository();
+    let above = repository.ancestors().skip(1).take(2);
+    given
+        .into_iter()
+        .chain(above.map(|folder| folder.join("shared")))
+        .map(|folder| folder.join(file))
+        .find(|path| path.exists())
+}
+
 /// A folder beside this program, for what the tests build or share.
 pub fn build_folder() -> std::io::Result<PathBuf> {
     let own = std::env::current_exe()?;

@@ -17,6 +17,8 @@ use tokio::{net::UnixStream, runtime::Runtime};
 use tonic::{Streaming, transport::Channel};
 use tower::service_fn;
 
+use crate::wait;
+
 /// A connection to an agent.
 pub struct Client {
     runtime: Runtime,
@@ -109,7 +111,7 @@ impl Subscription<'_> {
         timeout: Duration,
         mut fits: impl FnMut(&Detection) -> bool,
     ) -> anyhow::Result<Option<Detection>> {
-        let end = Instant::now() + timeout;
+        let end = Instant::now() + wait::patient(timeout);
         loop {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -325,11 +325,7 @@ fn of_each_kind_what_no_rule_matches_ends_in_the_kernel() {
             case.kind, case.condition
         );
     }
-    let sensor = Sensor::builder()
-        .rules(&rules)
-        .set("selftest.interval_s=0")
-        .start()
-        .unwrap();
+    let sensor = Sensor::builder().rules(&rules).start().unwrap();
     let client = sensor.client().unwrap();
     let wanted = u64::from(WANTED);
     for case in &cases {

@@ -25,12 +25,24 @@ mod selftest;
 mod shutdown;
 mod stream;
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use sensor_tests::{
     lock::{self, Claim},
     report,
 };
+
+/// Processes that are ended with the test.
+struct Ended(Vec<Child>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
 
 /// The machine, for this test alone; `None` without root, which is said.
 fn machine() -> Option<Claim> {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::Stdio,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -16,7 +16,7 @@ use sensor_tests::{
     wait::{self, DEADLINE},
 };
 
-use crate::{balance::counted, machine};
+use crate::{Ended, balance::counted, machine};
 
 /// How often each attack is repeated.
 const TIMES: u32 = 20;
@@ -89,25 +89,12 @@ const EXECS: &[&str] = &["flood-exec", "300", "/bin/true", "100000000"];
 const CONNECTS: &[&str] = &["tcp", "100000000"];
 
 /// Programs that do something as fast as they can.
-struct Flood(Vec<Child>);
-
-impl Flood {
-    fn start(cgroup: &Cgroup, program: &Path, each: &[&[&str]]) -> Self {
-        let start = |arguments: &&[&str]| {
-            let mut command = cgroup.command(program);
-            command.args(*arguments).stdout(Stdio::null()).spawn().unwrap()
-        };
-        Self(each.iter().map(start).collect())
-    }
-}
-
-impl Drop for Flood {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
+fn flood_from(cgroup: &Cgroup, program: &Path, each: &[&[&str]]) -> Ended {
+    let start = |arguments: &&[&str]| {
+        let mut command = cgroup.command(program);
+        command.args(*arguments).stdout(Stdio::null()).spawn().unwrap()
+    };
+    Ended(each.iter().map(start).collect())
 }
 
 /// One attack that was made: which, by which process, and when.
@@ -196,7 +183,7 @@ fn needles(flood: &[&[&str]], kind: &str, begun: u64, times: u32) {
     let client = sensor.client().unwrap();
     let mut stream = client.subscribe(None).unwrap();
 
-    let flood = Flood::start(&noisy, &program, flood);
+    let flood = flood_from(&noisy, &program, flood);
     wait::until(DEADLINE, || {
         let (delivered, _) = counted(&client.status().unwrap(), noisy.id().unwrap());
         (delivered.get(kind).copied() > Some(begun)).then_some(())

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,7 @@ use sensor_tests::{
     wait::{self, DEADLINE},
 };
 
-use crate::machine;
+use crate::{Ended, machine};
 
 const RULES: &str = "
 - rule: needle
@@ -86,18 +86,6 @@ fn own(stream: &mut Subscription<'_>, sensor: &Sensor, rule: &str) -> Detection 
     let found = found.unwrap_or_else(|| panic!("no {rule:?} came; the agent's log:\n{}", sensor.log()));
     assert_eq!(found.source, "internal");
     found
-}
-
-/// Processes that are ended with the test.
-struct Ended(Vec<Child>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
 }
 
 /// F03: 10,000 detections of one rule do not make the sensor deaf for another, nor for the same one.

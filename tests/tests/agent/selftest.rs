@@ -10,6 +10,7 @@ use sensor_proto::v1::{Detection, subscribe_response::Item};
 use sensor_tests::{
     client::{Client, Subscription},
     helper, report,
+    scrape::{free_address, get},
     sensor::Sensor,
     values::Values as _,
     wait,
@@ -51,7 +52,7 @@ fn start() -> (Sensor, Client) {
     (sensor, client)
 }
 
-/// Rounds that were done, from the metrics as the log cannot tell.
+/// Has another root process act; what it said.
 fn tamper(sensor: &Sensor, action: &str, name: &str) -> String {
     let output = Command::new(helper::path("tamper").unwrap())
         .args([&sensor.pid().to_string(), action, name])
@@ -175,11 +176,7 @@ fn a13_who_mutes_the_programs_mutes_the_canary_too_and_that_is_told() {
     let (sensor, client) = start();
     let mut stream = client.subscribe(None).unwrap();
     comes(&mut stream, "reads", read_file);
-    let output = Command::new(helper::path("tamper").unwrap())
-        .args([&sensor.pid().to_string(), "mute", "SCRATCH_DEPTH"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
+    tamper(&sensor, "mute", "SCRATCH_DEPTH");
     let found = own(&mut stream, "Sensor degraded", "did not come back");
     assert!(found.text("sensor.reason").contains("open"), "{found:#?}");
     let degraded = wait::until(PATIENCE, || {
@@ -193,29 +190,20 @@ fn a13_who_mutes_the_programs_mutes_the_canary_too_and_that_is_told() {
 #[test]
 fn f13_misses_of_programs_are_a_metric() {
     let Some(_machine) = machine() else { return };
+    let address = free_address().unwrap();
     let sensor = Sensor::builder()
         .rules(RULES)
-        .config("metrics: {address: \"127.0.0.1:9476\"}\n")
+        .set(format!("metrics.address={address}"))
         .start()
         .unwrap();
-    let text = http(9476, "/metrics");
+    let text = get(address, "/metrics").unwrap();
     assert!(
         text.contains("sensor_program_misses_total{program=\"sys_exit\"} "),
         "{text}"
     );
-    assert_eq!(http(9476, "/healthz").trim().lines().last(), Some("ok"));
+    assert_eq!(
+        get(address, "/healthz").unwrap().trim().lines().last(),
+        Some("ok")
+    );
     drop(sensor);
-}
-
-fn http(port: u16, path: &str) -> String {
-    use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    text
 }

@@ -26,10 +26,7 @@ const SECRET: &str = "hunter2";
 
 /// The detection of the program that was told this word.
 fn told(stream: &mut Subscription<'_>, word: &str) -> Detection {
-    let one = stream
-        .find(DEADLINE, |one| one.text("proc.env[E2E_WORD]") == word)
-        .unwrap();
-    let one = one.unwrap_or_else(|| panic!("no program was told {word}"));
+    let one = told_by_child(stream, word);
     assert!(!format!("{one:?}").contains(SECRET), "{one:#?}");
     one
 }

@@ -4,24 +4,12 @@
 //! The catalogue is `reference/evasion.md` of the shared data, which is not part of this repository; without it the first
 //! of these tests says so.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use sensor_tests::{binary, report};
 
-/// The shared data: `$SENSOR_SHARED`, or `shared` beside the repository, or beside what holds its worktrees.
 fn catalogue() -> Option<String> {
-    let given = std::env::var_os("SENSOR_SHARED").map(PathBuf::from);
-    let repository = binary::repository();
-    let above = repository.ancestors().skip(1).take(2);
-    given
-        .into_iter()
-        .chain(above.map(|folder| folder.join("shared")))
-        .chain([PathBuf::from("/work/shared")])
-        .find_map(|folder| fs::read_to_string(folder.join("reference/evasion.md")).ok())
+    fs::read_to_string(binary::shared("reference/evasion.md")?).ok()
 }
 
 /// The cells of each row of a table.

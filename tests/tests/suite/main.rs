@@ -32,21 +32,9 @@ use self::{case::Case, judge::Judge, place::Places};
 /// Cases that are performed at once: many of them sleep.
 const AT_ONCE: usize = 24;
 
-/// The shared data: `$SENSOR_SHARED`, or `shared` beside the repository, or beside what holds its worktrees.
-fn shared(file: &str) -> Option<PathBuf> {
-    let given = std::env::var_os("SENSOR_SHARED").map(PathBuf::from);
-    let repository = binary::repository();
-    let above = repository.ancestors().skip(1).take(2);
-    given
-        .into_iter()
-        .chain(above.map(|folder| folder.join("shared")))
-        .map(|folder| folder.join(file))
-        .find(|path| path.exists())
-}
-
 /// The rule files that define the rules that the cases are about, the stable one first and always.
 fn rule_files(cases: &[Case]) -> Option<Vec<PathBuf>> {
-    let stable = shared("falco-rules/falco_rules.yaml")?;
+    let stable = binary::shared("falco-rules/falco_rules.yaml")?;
     let others = std::fs::read_dir(stable.parent()?)
         .unwrap()
         .map(|entry| entry.unwrap().path());
@@ -93,7 +81,7 @@ fn extra_outputs(cases: &[&Case]) -> String {
 
 #[test]
 fn declarative_cases_lead_to_their_detections() {
-    let Some(suite) = shared("conformance/suite.json") else {
+    let Some(suite) = binary::shared("conformance/suite.json") else {
         report::skip("no conformance/suite.json: set SENSOR_SHARED to the folder that holds it");
         return;
     };

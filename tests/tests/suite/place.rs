@@ -6,7 +6,6 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
-    sync::Mutex,
 };
 
 use sensor_tests::{
@@ -40,7 +39,7 @@ pub(crate) struct Places {
     containers: BTreeMap<ContainerContext, Container>,
     passwd: Vec<u8>,
     users: BTreeMap<String, (u32, u32)>,
-    made_users: Mutex<BTreeSet<String>>,
+    made_users: BTreeSet<String>,
     count: u32,
 }
 
@@ -52,7 +51,7 @@ impl Places {
             containers: BTreeMap::new(),
             passwd: fs::read("/etc/passwd").unwrap(),
             users: BTreeMap::new(),
-            made_users: Mutex::default(),
+            made_users: BTreeSet::new(),
             count: 0,
         }
     }
@@ -93,18 +92,16 @@ impl Places {
         }
         self.count += 1;
         let unix_socket = format!("unix:///tmp/e2e-suite-{}.sock", self.count);
-        let added = Mutex::new((&mut *self, &mut ready));
         let body = script::body(case, &unix_socket, |resource| {
-            let (places, ready) = &mut *added.lock().unwrap();
             let mut process: Process =
                 serde_json::from_value(resource.clone()).map_err(|error| error.to_string())?;
             process.name = resource["procName"].as_str().map(str::to_owned);
             let name = resource["name"].as_str().unwrap_or_default();
             let is_fileless = resource["fileLess"] == Value::Bool(true);
-            places.process(
+            self.process(
                 &[if is_fileless { "fileless" } else { "process" }, name],
                 &process,
-                ready,
+                &mut ready,
             )
         })?;
         ready.script.push_str(&body);
@@ -186,7 +183,7 @@ impl Places {
             if !made.is_ok_and(|made| made.status.success()) {
                 return Err(format!("there is no user {name:?}, and useradd cannot make it"));
             }
-            self.made_users.lock().unwrap().insert(name.to_owned());
+            self.made_users.insert(name.to_owned());
             self.passwd = fs::read("/etc/passwd").unwrap();
             found = of(&self.passwd);
         }
@@ -285,7 +282,7 @@ impl Places {
 
 impl Drop for Places {
     fn drop(&mut self) {
-        for user in self.made_users.lock().unwrap().iter() {
+        for user in &self.made_users {
             let _ = Command::new("userdel").arg(user).output();
         }
     }

@@ -171,7 +171,7 @@ fn binding(text: &str) -> Option<&str> {
 pub(crate) fn body(
     case: &Case,
     unix_socket: &str,
-    process: impl Fn(&Value) -> Result<String, String>,
+    mut process: impl FnMut(&Value) -> Result<String, String>,
 ) -> Result<String, String> {
     let mut body = String::new();
     if let Some(before) = &case.before {
