@@ -155,6 +155,11 @@ pub(crate) fn clean(text: &str) -> String {
     text.replace(|char: char| char.is_control() && char != '\n', "\u{fffd}")
 }
 
+/// The same for one line: names are chosen by whoever we watch.
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 /// Whether output may be coloured: on a terminal, unless the user has set `NO_COLOR`.
 pub(crate) fn may_colour(terminal: &impl io::IsTerminal) -> bool {
     terminal.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

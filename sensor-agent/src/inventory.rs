@@ -247,8 +247,8 @@ impl Inventory {
         if let Some(workload) = &mut self.workloads[slot] {
             // Copied only if somebody still reads what it was.
             let workload = Arc::make_mut(workload);
-            for sight in sights.iter() {
-                if !workload.take(sight, time_ns) {
+            for sight in &sights.sights {
+                if !workload.take(*sight, sights.program, time_ns) {
                     self.others += 1;
                 }
             }

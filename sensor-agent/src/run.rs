@@ -27,6 +27,7 @@ use crate::{
     recording::writer::RecordError,
     rules::{self, Rules},
     serve,
+    state::process::INITIAL_PID_NS,
 };
 
 /// Why the agent cannot run, and how the command then ends.
@@ -142,12 +143,10 @@ pub(crate) fn own_tgid() -> Result<u32, RunError> {
         .lines()
         .find_map(|line| line.strip_prefix("NSpid:"))
         .unwrap_or_default();
-    let is_initial = rustix::fs::stat("/proc/self/ns/pid").is_ok_and(|stat| stat.st_ino == INITIAL_PID_NS);
+    let is_initial =
+        rustix::fs::stat("/proc/self/ns/pid").is_ok_and(|stat| stat.st_ino == u64::from(INITIAL_PID_NS));
     if ids.split_whitespace().count() > 1 || !is_initial {
         return Err(RunError::PidNamespace);
     }
     Ok(std::process::id())
 }
-
-/// `PROC_PID_INIT_INO` (`include/linux/proc_ns.h`): the inode number of the initial pid namespace.
-const INITIAL_PID_NS: u64 = 0xEFFF_FFFC;

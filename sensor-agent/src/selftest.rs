@@ -33,7 +33,7 @@ use self::{
     health::Health,
     round::Round,
 };
-use crate::{config::SelfTestConfig, kernel::attach::Probes, run::canaries::Canaries};
+use crate::{kernel::attach::Probes, run::canaries::Canaries};
 
 /// In which a canary must have done what it does, and in which its events must have come.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -150,25 +150,23 @@ impl Secret {
 }
 
 impl SelfTest {
-    /// A self-test that has not begun; `None` when the configuration says that there is none.
+    /// A self-test that has not begun.
     #[must_use]
     pub fn new(
-        config: &SelfTestConfig,
-        secret: Option<Secret>,
+        interval: Duration,
+        secret: Secret,
         canaries: Canaries,
         health: Arc<Health>,
         agent: u32,
-    ) -> Option<Self> {
-        let interval = Duration::from_secs(u64::from(config.interval_s));
-        let secret = secret.filter(|_| !interval.is_zero())?;
-        Some(Self {
+    ) -> Self {
+        Self {
             interval,
             base: secret.base,
             listeners: secret.listeners,
             canaries,
             health,
             agent,
-        })
+        }
     }
 
     /// How long until the next round.

@@ -64,6 +64,22 @@ pub struct Live {
 }
 
 impl Live {
+    /// What does not work, as sentences.
+    fn reasons(&self, rules: &LiveRules) -> Vec<String> {
+        self.degraded
+            .iter()
+            .cloned()
+            .chain(
+                self.kubernetes
+                    .iter()
+                    .filter_map(|kubernetes| kubernetes.degraded()),
+            )
+            .chain(self.runtimes.iter().filter_map(|socket| socket.degraded()))
+            .chain(rules.refusal())
+            .chain(self.health.degraded().iter().cloned())
+            .collect()
+    }
+
     fn counted(&self) -> Vec<(Kind, KindCounters)> {
         match self.counters.kinds() {
             Ok(counters) => Kind::ALL.into_iter().zip(counters).collect(),
@@ -139,19 +155,7 @@ impl StatusSource for Live {
                 resident_bytes: resident_bytes(),
             }),
             subscribers: Vec::new(),
-            degraded: self
-                .degraded
-                .iter()
-                .cloned()
-                .chain(
-                    self.kubernetes
-                        .iter()
-                        .filter_map(|kubernetes| kubernetes.degraded()),
-                )
-                .chain(self.runtimes.iter().filter_map(|socket| socket.degraded()))
-                .chain(rules.refusal())
-                .chain(self.health.degraded().iter().cloned())
-                .collect(),
+            degraded: self.reasons(&rules),
         }
     }
 }
@@ -262,7 +266,7 @@ impl LiveSource for Live {
     }
 
     fn degraded(&self) -> Vec<String> {
-        self.status().degraded
+        self.reasons(&self.rules.load())
     }
 
     fn tables(&self) -> Vec<TableFill> {

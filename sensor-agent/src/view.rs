@@ -202,9 +202,7 @@ impl<'a> View<'a> {
         if let Some(process) = self.process {
             needs.push(Need::Ids(process.identity.user_ns));
         }
-        if let Some(key) = self.image.and_then(Image::program) {
-            needs.push(Need::Program(*key));
-        }
+        needs.extend(self.image.and_then(|image| image.program).map(Need::Program));
         needs.extend(self.environment_key().map(Need::Environment));
         needs
     }

@@ -15,7 +15,7 @@ use sensor_proto::v1::{
 use tonic::{Status, transport::Channel};
 
 use super::connect::{ConnectArgs, unanswered};
-use super::{Exit, block_on, fail, print};
+use super::{Exit, block_on, fail, one_line, print};
 
 /// Arguments of `sensor inventory`.
 #[derive(Debug, Clone, Args)]
@@ -136,11 +136,6 @@ fn title(workload: &Workload) -> String {
         format!("{}/", workload.namespace)
     };
     format!("{namespace}{} {}", workload.kind, workload.name)
-}
-
-/// Text for one line: names are chosen by whoever we watch.
-fn one_line(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// Text as comments of YAML: a line each.

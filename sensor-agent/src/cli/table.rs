@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::one_line;
+
 /// Columns of text, as wide as they need to be. Control characters of what is shown are replaced, because
 /// paths and names are chosen by whoever we watch.
 #[derive(Debug)]
@@ -18,8 +20,7 @@ impl Table {
     }
 
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        let clean = |cell: String| cell.replace(char::is_control, "\u{fffd}");
-        self.rows.push(cells.map(clean).into());
+        self.rows.push(cells.map(|cell| one_line(&cell)).into());
     }
 
     /// Whether there are only headings.

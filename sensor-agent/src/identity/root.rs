@@ -81,36 +81,29 @@ impl Root {
     /// pipe would wait for a writer, and a device may do something.
     #[must_use]
     pub fn open(&self, path: &Path) -> Option<(File, Stat)> {
-        reopen(&self.place(path)?)
+        reopen(&self.place(path, OFlags::PATH)?)
     }
 
     /// How a file is now, without opening it.
     #[must_use]
     pub fn stamp_of(&self, path: &Path) -> Option<Stamp> {
-        fstat(self.place(path)?).ok().map(|stat| Stamp::of(&stat))
+        fstat(self.place(path, OFlags::PATH)?)
+            .ok()
+            .map(|stat| Stamp::of(&stat))
     }
 
-    /// Where a path within the root leads to, without opening what is there.
-    fn place(&self, path: &Path) -> Option<OwnedFd> {
+    /// Where a path within the root leads to. Links end within it.
+    fn place(&self, path: &Path, flags: OFlags) -> Option<OwnedFd> {
         let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        openat2(
-            &self.0,
-            path,
-            OFlags::PATH | OFlags::CLOEXEC,
-            Mode::empty(),
-            within,
-        )
-        .ok()
+        openat2(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), within).ok()
     }
 
     /// Whether there is a link at a path.
     #[must_use]
     pub fn is_link(&self, path: &Path) -> bool {
-        let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        openat2(&self.0, path, flags, Mode::empty(), within)
-            .and_then(fstat)
-            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+        self.place(path, OFlags::PATH | OFlags::NOFOLLOW)
+            .and_then(|place| fstat(place).ok())
+            .is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
     }
 
     /// Names of what is in a folder, at most so many; `None` where there is no such folder.
@@ -118,9 +111,7 @@ impl Root {
     pub fn list(&self, path: &Path, names_max: usize) -> Option<Vec<OsString>> {
         use std::os::unix::ffi::OsStrExt as _;
 
-        let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let folder = openat2(&self.0, path, flags, Mode::empty(), within).ok()?;
+        let folder = self.place(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK)?;
         let entries = Dir::read_from(&folder).ok()?;
         let name = |entry: DirEntry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
         Some(entries.map_while(Result::ok).map(name).take(names_max).collect())

@@ -28,10 +28,7 @@ impl Known {
     pub(super) fn of(state: &State, container: &Container) -> Self {
         let workloads = &state.workloads;
         let facts = workloads.container(&container.id);
-        let uid = container
-            .pod_uid
-            .as_deref()
-            .or_else(|| facts?.pod.as_ref()?.uid.as_deref());
+        let uid = container.pod_uid_by(facts.map(|facts| &**facts));
         Self {
             facts: facts.cloned(),
             pod: uid.and_then(|uid| workloads.pod(uid)).cloned(),

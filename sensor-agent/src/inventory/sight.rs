@@ -19,9 +19,6 @@ const READ_ONLY: u32 = 0;
 /// nobody, as a rule.
 const EPHEMERAL_PORTS: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 
-/// `EINPROGRESS`, negated: a connect that goes on in the background.
-const IN_PROGRESS: i64 = -115;
-
 /// One thing that was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sight<'a> {
@@ -40,7 +37,7 @@ pub(super) enum Sight<'a> {
 /// What one event shows.
 #[derive(Debug)]
 pub(super) struct Sights<'a> {
-    sights: SmallVec<[Sight<'a>; 2]>,
+    pub(super) sights: SmallVec<[Sight<'a>; 2]>,
     /// The program that did it.
     pub(super) program: &'a [u8],
 }
@@ -72,20 +69,6 @@ impl<'a> Sights<'a> {
     pub(super) fn is_empty(&self) -> bool {
         self.sights.is_empty()
     }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = Seen<'_>> {
-        self.sights.iter().map(|sight| Seen {
-            sight: *sight,
-            program: self.program,
-        })
-    }
-}
-
-/// One thing that was seen, and the program that did it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Seen<'a> {
-    pub(super) sight: Sight<'a>,
-    pub(super) program: &'a [u8],
 }
 
 fn of_socket<'a>(view: &View<'_>, call: &SocketCall<'_>) -> Option<Sight<'a>> {
@@ -110,7 +93,7 @@ fn of_socket<'a>(view: &View<'_>, call: &SocketCall<'_>) -> Option<Sight<'a>> {
         }
         Kind::Connect | Kind::Send => {
             let has_gone = fixed.result >= 0
-                || fixed.result == IN_PROGRESS
+                || fixed.result == socket::IN_PROGRESS
                 || view.event.has(flags::ESTABLISHED | flags::RESULT_ASSUMED);
             let address = socket::remote(fixed)?;
             (has_gone && fixed.remote_port != 0).then_some(Sight::Peer(Peer {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 pub use super::bounded::{Bounded, Times};
 use super::{
     owner::{Described, Owner},
-    sight::{Seen, Sight},
+    sight::Sight,
 };
 use crate::{config::InventoryConfig, state::workload::Labels};
 
@@ -94,11 +94,10 @@ impl Workload {
     }
 
     /// Notes what was seen. Returns whether it found room.
-    pub(super) fn take(&mut self, seen: Seen<'_>, time_ns: u64) -> bool {
+    pub(super) fn take(&mut self, sight: Sight<'_>, program: &[u8], time_ns: u64) -> bool {
         self.first_ns = self.first_ns.min(time_ns);
         self.last_ns = self.last_ns.max(time_ns);
-        let program = seen.program;
-        match seen.sight {
+        match sight {
             Sight::Program(path) => take_path(&mut self.programs, path, time_ns),
             Sight::Listens(port, address) => {
                 let listener = self.listens.take(&port, time_ns, || {

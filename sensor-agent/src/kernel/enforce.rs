@@ -8,7 +8,7 @@ use aya::{
         Array, HashMap, Map, MapData,
         lpm_trie::{Key, LpmTrie},
     },
-    programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, Lsm, Program, ProgramError},
+    programs::{CgroupAttachMode, Lsm, Program, ProgramError},
 };
 use sensor_common::{
     enforce::{DENY_PATHS_MAX, DENY_TESTS_MAX, DenyCounts, DenyMode, DenyTest, PATH_KEY_BYTES, operations},
@@ -145,12 +145,12 @@ pub(super) fn attach(
     let needs = Needs::of(rules);
     if (needs.denies | needs.kills) & operations::CONNECT != 0 {
         for name in CONNECT {
-            attach_cgroup::<CgroupSockAddr>(ebpf, root, name)?;
+            attach_cgroup(ebpf, root, name)?;
         }
     }
     if (needs.denies | needs.kills) & operations::BIND != 0 {
         for name in BIND {
-            attach_cgroup::<CgroupSock>(ebpf, root, name)?;
+            attach_cgroup(ebpf, root, name)?;
         }
     }
     let is_needed = |wanted: u32| needs.denies & wanted != 0;
@@ -194,33 +194,21 @@ fn write_paths(map: Map, entries: BTreeMap<Vec<u8>, u64>) -> Result<(), LoadErro
     Ok(())
 }
 
-/// A program on cgroups, by its type.
-trait OnCgroups {
-    fn run(program: &mut Program, cgroup: &File) -> Result<(), ProgramError>;
-}
-
-// A link stands beside others in any case, and takes no flag that says so (`cgroup_bpf_link_attach`,
-// kernel/bpf/cgroup.c).
-impl OnCgroups for CgroupSockAddr {
-    fn run(program: &mut Program, cgroup: &File) -> Result<(), ProgramError> {
-        let program: &mut Self = program.try_into()?;
-        program.load()?;
-        program.attach(cgroup, CgroupAttachMode::Single).map(drop)
-    }
-}
-
-impl OnCgroups for CgroupSock {
-    fn run(program: &mut Program, cgroup: &File) -> Result<(), ProgramError> {
-        let program: &mut Self = program.try_into()?;
-        program.load()?;
-        program.attach(cgroup, CgroupAttachMode::Single).map(drop)
-    }
-}
-
-fn attach_cgroup<T: OnCgroups>(ebpf: &mut Ebpf, root: &Path, name: &'static str) -> Result<(), LoadError> {
+fn attach_cgroup(ebpf: &mut Ebpf, root: &Path, name: &'static str) -> Result<(), LoadError> {
     let cgroup = File::open(root).map_err(|error| cannot(&error, root))?;
-    let program = ebpf.program_mut(name).ok_or(LoadError::Absent(name))?;
-    T::run(program, &cgroup).map_err(|source| LoadError::Program {
+    // A link stands beside others in any case, and takes no flag that says so (`cgroup_bpf_link_attach`,
+    // kernel/bpf/cgroup.c).
+    let mode = CgroupAttachMode::Single;
+    let attached = match ebpf.program_mut(name).ok_or(LoadError::Absent(name))? {
+        Program::CgroupSockAddr(program) => program
+            .load()
+            .and_then(|()| program.attach(&cgroup, mode).map(drop)),
+        Program::CgroupSock(program) => program
+            .load()
+            .and_then(|()| program.attach(&cgroup, mode).map(drop)),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    };
+    attached.map_err(|source| LoadError::Program {
         program: name,
         source,
     })

@@ -9,14 +9,17 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
 };
 
-use aya::{Ebpf, maps::Map};
+use aya::Ebpf;
 use sensor_common::{
     filter::{HOOK_SLOTS, STAGE_SLOTS},
     limits::SYSCALLS_MAX,
     syscall::IO_OPERATIONS_MAX,
 };
 
-use super::{bpf, inspect, load::LoadError};
+use super::{
+    bpf, inspect,
+    load::{LoadError, map_fd},
+};
 
 /// Something of ours that somebody else changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,24 +86,16 @@ pub(super) struct Integrity {
 impl Integrity {
     /// Takes hold of the maps, before they are handed out.
     pub(super) fn new(ebpf: &Ebpf) -> Result<Self, LoadError> {
-        let hold = |name: &'static str| match ebpf.map(name) {
-            Some(Map::ProgramArray(data) | Map::Array(data)) => data
-                .fd()
-                .as_fd()
-                .try_clone_to_owned()
-                .map_err(|error| LoadError::Map(aya::maps::MapError::IoError(error))),
-            _ => Err(LoadError::Absent(name)),
-        };
         let guarded = GUARDED.into_iter().map(|(name, slots, value_bytes)| {
             Ok(Guarded {
                 name,
-                map: hold(name)?,
+                map: map_fd(ebpf, name)?,
                 slots,
                 value_bytes,
                 expected: Vec::new(),
             })
         });
-        let constant = CONSTANT.into_iter().map(|name| Ok((name, hold(name)?)));
+        let constant = CONSTANT.into_iter().map(|name| Ok((name, map_fd(ebpf, name)?)));
         Ok(Self {
             guarded: guarded.collect::<Result<_, LoadError>>()?,
             constant: constant.collect::<Result<_, LoadError>>()?,

@@ -434,15 +434,21 @@ pub(super) fn program_id(ebpf: &Ebpf, name: &str) -> io::Result<Option<u32>> {
     Ok(facts.transpose()?.map(|facts| facts.id))
 }
 
+/// An array of the object, held apart from it.
+pub(super) fn map_fd(ebpf: &Ebpf, name: &'static str) -> Result<OwnedFd, LoadError> {
+    let Some(Map::Array(data) | Map::PerCpuArray(data) | Map::ProgramArray(data)) = ebpf.map(name) else {
+        return Err(LoadError::Absent(name));
+    };
+    Ok(data
+        .fd()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(MapError::IoError)?)
+}
+
 /// The filters' maps; theirs are kept here, since the kernel empties a program array that nobody holds.
 fn filters(ebpf: &mut Ebpf, exit: Option<u32>) -> Result<Filters, LoadError> {
-    let copy = |name: &'static str| match ebpf.map(name) {
-        Some(Map::PerCpuArray(data) | Map::ProgramArray(data)) => {
-            let descriptor = data.fd().as_fd().try_clone_to_owned();
-            Ok(descriptor.map_err(MapError::IoError)?)
-        }
-        _ => Err(LoadError::Absent(name)),
-    };
+    let copy = |name| map_fd(ebpf, name);
     Ok(Filters {
         scratch: copy("SCRATCH")?,
         depth: copy("SCRATCH_DEPTH")?,

@@ -13,7 +13,7 @@ use std::{
 
 use aya::{
     Btf, Ebpf,
-    maps::{Array, Map, MapData, MapError},
+    maps::{Array, MapData, MapError},
     programs::{
         BtfTracePoint, CgroupAttachMode, CgroupSock, CgroupSockAddr, ProgramError,
         cgroup_sock::CgroupSockLinkId, cgroup_sock_addr::CgroupSockAddrLinkId, tp_btf::BtfTracePointLinkId,
@@ -29,7 +29,7 @@ use super::{
     attach::NOT_NEEDED,
     bpf,
     filter::place::cgroup_hooks,
-    load::{LoadError, take_map, told},
+    load::{LoadError, map_fd, take_map, told},
 };
 use crate::state::seed::Hierarchies;
 
@@ -124,11 +124,7 @@ pub(super) fn filters(ebpf: &mut Ebpf) -> Result<Vec<(Hook, bpf::Hook, OwnedFd)>
             .as_fd()
             .try_clone_to_owned()
             .map_err(MapError::IoError)?;
-        let array = match ebpf.map(about.map) {
-            Some(Map::ProgramArray(data)) => data.fd().as_fd().try_clone_to_owned(),
-            _ => return Err(LoadError::Absent(about.map)),
-        };
-        let array = array.map_err(MapError::IoError)?;
+        let array = map_fd(ebpf, about.map)?;
         bpf::set_slot(array.as_fd(), HOOK_NEXT, next.as_fd()).map_err(MapError::IoError)?;
         let program = bpf::Hook::on_cgroups(about.program_type, about.attach_type);
         found.push((hook, program, array));

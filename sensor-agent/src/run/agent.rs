@@ -100,7 +100,7 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
         hostname,
         start_ns,
     };
-    let selftest = prepared.config.selftest.clone();
+    let interval = Duration::from_secs(prepared.config.selftest.interval_s.into());
     // A recording may be made beside a daemon, whose notes are not its own.
     let socket = prepared
         .config
@@ -124,7 +124,8 @@ pub(super) async fn run(args: &RunArgs, mut prepared: Prepared, start_ns: u64) -
         health,
     } = watched;
     let pulse = Pulse::start(socket.as_deref(), Arc::clone(&health));
-    let mut selftest = SelfTest::new(&selftest, secret, reader.canaries(), health, own_tgid()?);
+    let agent = own_tgid()?;
+    let mut selftest = secret.map(|secret| SelfTest::new(interval, secret, reader.canaries(), health, agent));
     server.set_ready(true).await;
     tracing::info!(start_ms = (clock::boot_ns() - start_ns) / 1_000_000, "ready");
     if let Err(error) = memory::give_back_program() {
@@ -458,9 +459,6 @@ impl Signals {
         probes: &mut Probes,
         mut selftest: Option<&mut SelfTest>,
     ) {
-        let interval = selftest
-            .as_ref()
-            .map_or(Duration::MAX, |selftest| selftest.interval());
         let mut due = tokio::time::Instant::now();
         let config_file = reloader.args.config.config.clone();
         let mut watch = MaybeWatch::new(&reloader.config, config_file.as_deref());
@@ -476,8 +474,8 @@ impl Signals {
                 _ = self.reload.recv(), if self.reloads => Trigger::Signal,
                 () = watch.changed() => Trigger::FilesChanged,
                 () = tokio::time::sleep_until(due), if selftest.is_some() => {
-                    due = tokio::time::Instant::now() + interval;
                     let Some(selftest) = &mut selftest else { continue };
+                    due = tokio::time::Instant::now() + selftest.interval();
                     tokio::select! {
                         _ = self.terminate.recv() => return,
                         _ = self.interrupt.recv() => return,

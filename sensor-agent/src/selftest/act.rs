@@ -43,19 +43,19 @@ pub enum Act {
     Kill,
 }
 
-/// Each act of a system call: the call that it makes, and its kind.
-const CALLS: [(Act, Call, Kind); 11] = [
-    (Act::Open, Call::OpenAt, Kind::Open),
-    (Act::Mkdir, Call::Mkdirat, Kind::Mkdir),
-    (Act::Rename, Call::Renameat, Kind::Rename),
-    (Act::Link, Call::Linkat, Kind::Link),
-    (Act::Symlink, Call::Symlinkat, Kind::Symlink),
-    (Act::Unlink, Call::Unlinkat, Kind::Unlink),
-    (Act::Chmod, Call::Fchmodat, Kind::Chmod),
-    (Act::Chdir, Call::Chdir, Kind::Chdir),
-    (Act::Memfd, Call::MemfdCreate, Kind::Memfd),
-    (Act::Setsid, Call::Setsid, Kind::Setsid),
-    (Act::Kill, Call::Kill, Kind::Kill),
+/// Each act of a system call, and the call that it makes.
+const CALLS: [(Act, Call); 11] = [
+    (Act::Open, Call::OpenAt),
+    (Act::Mkdir, Call::Mkdirat),
+    (Act::Rename, Call::Renameat),
+    (Act::Link, Call::Linkat),
+    (Act::Symlink, Call::Symlinkat),
+    (Act::Unlink, Call::Unlinkat),
+    (Act::Chmod, Call::Fchmodat),
+    (Act::Chdir, Call::Chdir),
+    (Act::Memfd, Call::MemfdCreate),
+    (Act::Setsid, Call::Setsid),
+    (Act::Kill, Call::Kill),
 ];
 
 /// An event that must come.
@@ -109,8 +109,8 @@ pub fn wanted(probes: &Probes, ports: [Option<u16>; 2]) -> Vec<Wanted> {
     wanted.extend(
         CALLS
             .into_iter()
-            .filter(|(_, call, _)| calls.contains(call))
-            .map(|(act, _, kind)| usual(act, kind)),
+            .filter(|(_, call)| calls.contains(call))
+            .filter_map(|(act, call)| Some(usual(act, call.kind()?))),
     );
     let hooks = probes.hooks();
     let is_attached = |hook: Hook| {

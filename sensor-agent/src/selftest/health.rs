@@ -46,8 +46,6 @@ pub struct Health {
     rounds: AtomicU64,
     rounds_failed: AtomicU64,
     tamperings: AtomicU64,
-    /// When a round last found all in order, in nanoseconds after boot.
-    passed_ns: AtomicU64,
 }
 
 impl Health {
@@ -61,7 +59,6 @@ impl Health {
             rounds: AtomicU64::new(0),
             rounds_failed: AtomicU64::new(0),
             tamperings: AtomicU64::new(0),
-            passed_ns: AtomicU64::new(0),
         }
     }
 
@@ -93,18 +90,10 @@ impl Health {
         ]
     }
 
-    /// Whether the sensor is degraded, as a gauge.
-    #[must_use]
-    pub fn is_degraded(&self) -> bool {
-        !self.degraded.load().is_empty()
-    }
-
     /// Takes in what a round found; nothing when all is in order.
     pub(super) fn judge(&self, reasons: &[String]) {
         self.rounds.fetch_add(1, Relaxed);
-        if reasons.is_empty() {
-            self.passed_ns.store(clock::boot_ns(), Relaxed);
-        } else {
+        if !reasons.is_empty() {
             self.rounds_failed.fetch_add(1, Relaxed);
         }
         let before = self.degraded.swap(Arc::new(reasons.to_vec()));

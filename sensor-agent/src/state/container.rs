@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod tests;
 
+use super::workload::ContainerFacts;
+
 /// A container, as far as its cgroup's path tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Container {
@@ -28,6 +30,14 @@ impl Container {
     #[must_use]
     pub fn short_id(&self) -> &str {
         self.id.get(..SHORT_ID_CHARS).unwrap_or(&self.id)
+    }
+
+    /// The uid of its pod: by the cgroup or, where that does not tell, by these facts of its runtime.
+    #[must_use]
+    pub fn pod_uid_by<'a>(&'a self, facts: Option<&'a ContainerFacts>) -> Option<&'a str> {
+        self.pod_uid
+            .as_deref()
+            .or_else(|| facts?.pod.as_ref()?.uid.as_deref())
     }
 }
 

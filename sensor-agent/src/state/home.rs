@@ -257,7 +257,7 @@ impl State {
         if self.programs.files.len() > PROGRAMS_MAX / 2 {
             let images = self.processes.iter().flat_map(|process| &process.images);
             let running: HashSet<ProgramKey, foldhash::fast::RandomState> =
-                images.filter_map(|image| image.program().copied()).collect();
+                images.filter_map(|image| image.program).collect();
             self.programs.files.retain(|key| running.contains(key));
         }
     }

@@ -142,7 +142,7 @@ impl State {
             return;
         };
         let image = process.images.last();
-        let Some((image, file)) = image.and_then(|image| Some((image, *image.program()?))) else {
+        let Some((image, file)) = image.and_then(|image| Some((image, image.program?))) else {
             return;
         };
         if !self.programs.want(file) {

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The initial pid namespace (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`), in which every process has its own id.
-const INITIAL_PID_NS: u32 = 0xefff_fffc;
+pub(crate) const INITIAL_PID_NS: u32 = 0xefff_fffc;
 
 /// Images of one process that are kept.
 const IMAGES_MAX: usize = 8;
@@ -228,6 +228,11 @@ pub fn cmdline(name: &[u8], argv: &[u8]) -> Box<[u8]> {
 }
 
 impl Process {
+    /// Whether it has started a program after this time, in nanoseconds after boot.
+    fn has_started_since(&self, time_ns: u64) -> bool {
+        self.images.last().is_some_and(|image| image.since_ns > time_ns)
+    }
+
     /// The program that it ran at a time: the newest one that is not younger.
     #[must_use]
     pub fn image_at(&self, time_ns: u64) -> &Arc<Image> {
@@ -460,10 +465,7 @@ impl Processes {
     /// and whether the parent's `setns` or the child's fork is told first is chance, since they come by different rings.
     pub fn identify(&mut self, key: ProcessKey, time_ns: u64, call: &IdentityCall) {
         if let Some(process) = self.get_mut(key)
-            && process
-                .images
-                .last()
-                .is_none_or(|image| image.since_ns <= time_ns)
+            && !process.has_started_since(time_ns)
         {
             process.identity = Identity {
                 mount_ns: process.identity.mount_ns,
@@ -477,10 +479,7 @@ impl Processes {
     /// Takes in a move to another cgroup, unless it has started a program since: that knew better.
     pub fn moved(&mut self, key: ProcessKey, time_ns: u64, cgroup: Arc<Cgroup>) {
         if let Some(process) = self.get_mut(key)
-            && process
-                .images
-                .last()
-                .is_none_or(|image| image.since_ns <= time_ns)
+            && !process.has_started_since(time_ns)
         {
             process.cgroup = Some(cgroup);
         }

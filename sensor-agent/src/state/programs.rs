@@ -10,7 +10,7 @@ use sensor_common::record::FileId;
 use sensor_rules::{engine::RuleSet, field::Field};
 use serde::{Deserialize, Serialize};
 
-use super::{answers::Answers, process::Image};
+use super::answers::Answers;
 
 /// Files that are remembered.
 pub const PROGRAMS_MAX: usize = 8192;
@@ -197,14 +197,6 @@ impl ProgramKey {
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.started_ns != 0
-    }
-}
-
-impl Image {
-    /// The program's file, where the start was seen.
-    #[must_use]
-    pub fn program(&self) -> Option<&ProgramKey> {
-        self.program.as_ref()
     }
 }
 

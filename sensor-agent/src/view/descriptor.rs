@@ -10,11 +10,10 @@ use sensor_common::{
 };
 use sensor_rules::{event::Value, field::Field};
 
-use super::{View, socket, text, write};
+use super::{View, call_names::TYPE_MASK, socket, text, write};
 use crate::event::SocketCall;
 
-/// `S_IFMT` and the types below it (`include/uapi/linux/stat.h`).
-const TYPE: u64 = 0o170_000;
+/// Types of files (`include/uapi/linux/stat.h`).
 const S_IFSOCK: u64 = 0o140_000;
 const S_IFREG: u64 = 0o100_000;
 const S_IFBLK: u64 = 0o060_000;
@@ -24,7 +23,7 @@ const S_IFIFO: u64 = 0o010_000;
 
 /// Falco's name for what a file of this mode is; of sockets, see `socket`.
 pub(super) const fn type_name(mode: u64) -> Option<&'static str> {
-    Some(match mode & TYPE {
+    Some(match mode & TYPE_MASK {
         S_IFSOCK => "socket",
         S_IFDIR => "directory",
         S_IFIFO => "pipe",
@@ -35,7 +34,7 @@ pub(super) const fn type_name(mode: u64) -> Option<&'static str> {
 
 /// Falco's letter for it.
 const fn letter(mode: u64) -> &'static str {
-    match mode & TYPE {
+    match mode & TYPE_MASK {
         S_IFDIR => "d",
         S_IFIFO => "p",
         S_IFREG | S_IFBLK | S_IFCHR => "f",
@@ -48,7 +47,7 @@ fn standard_type_name(of: u16) -> Option<&'static str> {
     if of & standard::OPEN == 0 {
         return None;
     }
-    match u64::from(of) & TYPE {
+    match u64::from(of) & TYPE_MASK {
         S_IFSOCK => Some(socket::type_name(of & standard::FAMILY).unwrap_or("socket")),
         mode => type_name(mode),
     }
@@ -97,7 +96,7 @@ impl View<'_> {
                 self.copied_name(copied, buf);
                 text(buf)
             }
-            Field::FdDirectory | Field::FdFilename if mode & TYPE != S_IFIFO => {
+            Field::FdDirectory | Field::FdFilename if mode & TYPE_MASK != S_IFIFO => {
                 let slash = memchr::memrchr(b'/', copied.path)?;
                 text(match (field, slash) {
                     (Field::FdFilename, _) => &copied.path[slash + 1..],
@@ -120,7 +119,7 @@ impl View<'_> {
     /// The file's path; a pipe has none but its number.
     fn copied_name(&self, copied: &SocketCall<'_>, buf: &mut Vec<u8>) {
         let [.., mode, inode, _] = copied.fixed.args;
-        if mode & TYPE == S_IFIFO && self.event.has(flags::PATH_DETACHED) {
+        if mode & TYPE_MASK == S_IFIFO && self.event.has(flags::PATH_DETACHED) {
             write(buf, format_args!("pipe:[{inode}]"));
         } else {
             buf.extend_from_slice(copied.path);

@@ -8,7 +8,7 @@ use sensor_rules::{
 use super::View;
 use crate::state::{
     environment::{Environment, EnvironmentKey},
-    process::{ANCESTORS_MAX, Image},
+    process::Image,
     workload::Progress,
 };
 
@@ -24,6 +24,18 @@ impl View<'_> {
         self.state.environments.answers().get(&image.environment?)
     }
 
+    /// The environments of the process's ancestors, the nearest first.
+    fn environments_above(&self) -> impl Iterator<Item = Option<&Environment>> {
+        let above = self
+            .process
+            .into_iter()
+            .flat_map(|own| self.state.processes.ancestors(own));
+        above.map(|process| {
+            let image = process.image_at(self.event.header.time_ns);
+            self.state.environments.answers().get(&image.environment?)
+        })
+    }
+
     pub(super) fn environment_value<'b>(
         &'b self,
         field: Field,
@@ -36,9 +48,9 @@ impl View<'_> {
             }
             // The nearest ancestor that has it.
             (Field::ProcAenv, FieldArg::Key(name)) => {
-                let mut levels = (1..=ANCESTORS_MAX).take_while(|level| self.lineage(*level).is_some());
-                return levels
-                    .find_map(|level| self.environment(level)?.value(name.as_bytes()))
+                return self
+                    .environments_above()
+                    .find_map(|found| found?.value(name.as_bytes()))
                     .map(Value::Text);
             }
             (Field::ProcEnv, _) => self.environment(0)?,
@@ -56,13 +68,11 @@ impl View<'_> {
 
     /// Whether the field may have another value in truth.
     pub(super) fn is_environment_unsure(&self, field: Field, arg: &FieldArg) -> bool {
-        let is_unsure = |level| self.environment(level).is_none_or(|found| found.is_cut);
+        let is_unsure = |found: Option<&Environment>| found.is_none_or(|found| found.is_cut);
         match (field, arg) {
-            (Field::ProcEnv, _) => is_unsure(0),
-            (_, FieldArg::Index(level)) => is_unsure(*level),
-            _ => (1..=ANCESTORS_MAX)
-                .take_while(|level| self.lineage(*level).is_some())
-                .any(is_unsure),
+            (Field::ProcEnv, _) => is_unsure(self.environment(0)),
+            (_, FieldArg::Index(level)) => is_unsure(self.environment(*level)),
+            _ => self.environments_above().any(is_unsure),
         }
     }
 

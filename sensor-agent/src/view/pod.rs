@@ -83,10 +83,7 @@ impl View<'_> {
         let container = self.container()?;
         let workloads = &self.state.workloads;
         let runtime = workloads.container(&container.id).map(|facts| &**facts);
-        let uid = container
-            .pod_uid
-            .as_deref()
-            .or_else(|| runtime?.pod.as_ref()?.uid.as_deref())?;
+        let uid = container.pod_uid_by(runtime)?;
         Some(Known {
             uid,
             api: workloads.pod(uid).map(|facts| &**facts),

@@ -4,9 +4,8 @@
 use sensor_common::record::flags;
 use sensor_rules::{event::Value, field::Field};
 
-use super::{View, write};
+use super::View;
 use crate::state::{
-    process::Image,
     programs::{Hashed, Packaged, ProgramFacts},
     workload::Progress,
 };
@@ -24,6 +23,13 @@ pub(super) const fn is_of_program(field: Field) -> bool {
     is_looked_up(field) || matches!(field, Field::ProcIsExeFromImage | Field::ProcExeDrift)
 }
 
+fn hex(digest: &[u8; 32]) -> String {
+    digest.iter().fold(String::new(), |mut text, byte| {
+        let _infallible = std::fmt::Write::write_fmt(&mut text, format_args!("{byte:02x}"));
+        text
+    })
+}
+
 impl View<'_> {
     pub(super) fn program_value<'b>(&'b self, field: Field, buf: &'b mut Vec<u8>) -> Option<Value<'b>> {
         match field {
@@ -33,9 +39,7 @@ impl View<'_> {
                 let facts = self.program_facts()?;
                 match (field, &facts.hashed, &facts.packaged) {
                     (Field::ProcExeSha256, Hashed::Known(digest), _) => {
-                        digest
-                            .iter()
-                            .try_for_each(|byte| write(buf, format_args!("{byte:02x}")).map(drop))?;
+                        buf.extend_from_slice(hex(digest).as_bytes());
                         Some(Value::Text(buf))
                     }
                     (Field::HashRaced, Hashed::Known(_) | Hashed::Raced, _) => {
@@ -53,11 +57,7 @@ impl View<'_> {
     /// The hash, where it is known; else empty.
     pub(crate) fn exe_sha256(&self) -> String {
         match self.program_facts().map(|facts| &facts.hashed) {
-            Some(Hashed::Known(digest)) => digest
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<Vec<_>>()
-                .concat(),
+            Some(Hashed::Known(digest)) => hex(digest),
             _ => String::new(),
         }
     }
@@ -72,14 +72,14 @@ impl View<'_> {
 
     /// What another thread has found out of the program's file.
     pub(crate) fn program_facts(&self) -> Option<&ProgramFacts> {
-        self.state.programs.files.get(self.image?.program()?)
+        self.state.programs.files.get(&self.image?.program?)
     }
 
     /// Whether it still looks.
     pub(super) fn is_program_pending(&self) -> bool {
         self.image
-            .and_then(Image::program)
-            .is_some_and(|key| self.state.programs.files.progress(key) == Progress::Asked)
+            .and_then(|image| image.program)
+            .is_some_and(|key| self.state.programs.files.progress(&key) == Progress::Asked)
     }
 
     /// Why the container's image did not bring the program as it runs; `None` where it did, where it cannot be told, and

@@ -20,7 +20,7 @@ pub(super) const AF_INET: u16 = 2;
 pub(super) const AF_INET6: u16 = 10;
 const AF_NETLINK: u16 = 16;
 /// `EINPROGRESS`, negated: a connect that goes on in the background.
-const IN_PROGRESS: i64 = -115;
+pub(crate) const IN_PROGRESS: i64 = -115;
 
 /// Which end of a connection is the process's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use prost_types::Timestamp;
 use sensor_proto::v1::{Workload, workload};
 
-use super::{Inventory, one_line, title};
-use crate::cli::table::Table;
+use super::{Inventory, title};
+use crate::cli::{one_line, table::Table};
 
 pub(super) fn render(inventory: &Inventory) -> String {
     let mut text = String::new();

@@ -157,7 +157,7 @@ fn host_state() -> (State, tempfile::TempDir) {
     });
     let program = {
         let mut images = state.processes.iter().flat_map(|process| &process.images);
-        *images.find_map(|image| image.program()).unwrap()
+        *images.find_map(|image| image.program.as_ref()).unwrap()
     };
     let facts = ProgramFacts {
         hashed: Hashed::Known([7; 32]),
